@@ -1,0 +1,50 @@
+"""What a script function says of each of its arguments, so that the compiler can prepare them at load time.
+
+Kamailio calls this a fixup. A function receives plain Python values: what is constant was prepared once, what holds
+pseudo-variables is evaluated at the call by generated code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One kind of argument; `name` is for messages and documentation."""
+
+    name: str
+
+
+STR = Argument("str")
+"""A string that may hold pseudo-variables ("sip:$rU@$rd") or any expression; the function gets a `str`."""
+
+INT = Argument("int")
+"""A number, a pseudo-variable or any expression; the function gets an `int`.  A constant that is no number is a load error."""
+
+RAW = Argument("raw")
+"""A constant string, taken as it stands; the function gets a `str`."""
+
+PVAR = Argument("pvar")
+"""The name of one pseudo-variable, in quotes or bare; the function gets a `script.pvars.PVar` to get or set."""
+
+REGEX = Argument("regex")
+"""A constant POSIX extended regex; the function gets a compiled pattern (script.regex.compile_posix)."""
+
+REGEX_FORMAT = Argument("regex-format")
+"""A regex that may hold pseudo-variables; the function gets a compiled pattern, prepared once where it is constant."""
+
+ROUTE = Argument("route")
+"""The name of a route block, STR otherwise; the compiler warns when a constant name has no route."""
+
+CONTINUATION = Argument("continuation")
+"""Not written in the cfg: the number of the block of actions that follows the call, for functions that resume there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixup(Argument):
+    """A constant that the module prepares itself: `prepare(text)` at load; a ValueError is a load error with its text."""
+
+    prepare: Callable[[str], Any] = str

@@ -1,0 +1,182 @@
+"""What a Kamailio module is here: a class that declares parameters, functions, pseudo-variables, and its life cycle.
+
+    class Maxfwd(Module):
+        \"\"\"Max-Forwards checks.\"\"\"
+
+        name = "maxfwd"
+        max_limit = Param(int, 256)
+
+        @function("mf_process_maxfwd_header", INT, routes=RouteType.REQUEST)
+        def process(self, ctx, limit):
+            ...
+            return 1
+
+A function returns an int as in Kamailio: > 0 true, < 0 false, 0 ends the script. `mod_init` runs once before forking,
+`child_init` in every process after it; connections and other things that belong to one process are made there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from kamailio_py.config.arguments import Argument
+from kamailio_py.config.host import RouteType
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+    from kamailio_py.script.pvars import Getter, Inner, PVar, Setter
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Rank:
+    """Kamailio's process ranks, as child_init gets them."""
+
+    MAIN = 0
+    TIMER = -1
+    RPC = -2
+    TCP_MAIN = -4
+    POSTCHILDINIT = -126
+    INIT = -127
+    NOCHLDINIT = -128
+
+
+class Param:
+    """A module parameter: `workers = Param(int, 1)`.
+
+    On an instance the attribute is its value. With `setter` the named method is called for each modparam() line
+    instead. `name` is needed where Kamailio's name is no Python identifier. `unused` says that the parameter is accepted and has
+    no effect here (docs/compatibility.md lists it).
+    """
+
+    def __init__(
+        self, type: type[int] | type[str], default: Any = None, *, name: str = "", setter: str = "", unused: bool = False
+    ) -> None:
+        self.type = type
+        self.default = default
+        self.name = name
+        self.setter = setter
+        self.unused = unused
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self.attribute = attribute
+        self.name = self.name or attribute
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        return self if instance is None else self.default
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One exported signature; `call` is the module's bound method."""
+
+    module: str
+    name: str
+    arguments: tuple[Argument, ...]
+    routes: RouteType
+    call: Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class PVarExport:
+    """An exported pseudo-variable: `bind(inner) -> Getter` and, if writable, `bind_set(inner) -> Setter`."""
+
+    name: str
+    bind: Callable[[Inner], Getter]
+    bind_set: Callable[[Inner], Setter] | None
+    type: str = "any"
+
+
+def function(name: str, *arguments: Argument, routes: RouteType = RouteType.ANY) -> Callable[[F], F]:
+    """Export a method as script function `name` with these arguments; several decorators give several signatures."""
+
+    def mark(method: F) -> F:
+        method.__dict__.setdefault("_functions", []).append((name, arguments, routes))
+        return method
+
+    return mark
+
+
+def pvar(name: str, *, type: str = "any", setter: str = "") -> Callable[[F], F]:
+    """Export pseudo-variable `$name`.
+
+    The method is called once for each use in the cfg, `method(inner) -> getter(ctx)`; `setter` names the method
+    `(inner) -> set(ctx, value) -> bool`.
+    """
+
+    def mark(method: F) -> F:
+        method.__dict__.setdefault("_pvars", []).append((name, type, setter))
+        return method
+
+    return mark
+
+
+def rpc(name: str, doc: str = "", *, array: bool = False) -> Callable[[F], F]:
+    """Export RPC command `name`: `method(args) -> result`."""
+
+    def mark(method: F) -> F:
+        method.__dict__.setdefault("_rpcs", []).append((name, doc, array))
+        return method
+
+    return mark
+
+
+class Module:
+    """Base of all modules; subclasses are found by `loadmodule` as the Module in `<path>/<name>.py` or package."""
+
+    name: ClassVar[str] = ""
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Modules that must have been loaded before this one."""
+    event_routes: ClassVar[tuple[str, ...]] = ()
+    """Names of event routes this module runs ("htable:mod-init"; "htable:expired:" for a family)."""
+    statistics: ClassVar[tuple[str, ...]] = ()
+    transformations: ClassVar[dict[str, Any]] = {}
+    """Class name ("s", "uri") -> script.transformations.Transformation, for modules that export some."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    # life cycle
+
+    def mod_init(self) -> None:
+        """Once, before forking; reserve shared memory here. CfgError or ModuleError stop the start."""
+
+    def child_init(self, rank: int) -> None:
+        """In every process, after forking."""
+
+    def destroy(self) -> None:
+        """In the main process, when the server stops."""
+
+    # what is exported
+
+    @classmethod
+    def params(cls) -> dict[str, Param]:
+        found = {}
+        for klass in reversed(cls.__mro__):
+            found.update({p.name: p for p in vars(klass).values() if isinstance(p, Param)})
+        return found
+
+    def functions(self) -> Iterable[Function]:
+        for method, (name, arguments, routes) in self._marked("_functions"):
+            yield Function(self.name, name, arguments, routes, method)
+
+    def pvars(self) -> Iterable[PVarExport]:
+        for method, (name, type, setter) in self._marked("_pvars"):
+            yield PVarExport(name, method, getattr(self, setter) if setter else None, type)
+
+    def _marked(self, mark: str) -> Iterable[tuple[Callable[..., Any], Any]]:
+        seen = set()
+        for klass in type(self).__mro__:
+            for attribute, value in vars(klass).items():
+                if attribute not in seen and mark in getattr(value, "__dict__", ()):
+                    for entry in value.__dict__[mark]:
+                        yield getattr(self, attribute), entry
+                seen.add(attribute)
+
+
+class ModuleError(Exception):
+    """A module cannot start; the text is what Kamailio would log."""
+
+

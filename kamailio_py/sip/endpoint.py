@@ -1,0 +1,49 @@
+"""Addresses: where a message came from, where it goes, and the sockets this server listens on.
+
+Pure data; the transport room keeps the file descriptors, found by `ListenSocket.index`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(slots=True, eq=False)
+class ListenSocket:
+    """One address the server listens on; `index` is its place in the order of the config."""
+
+    index: int
+    proto: str  # "udp", "tcp", "tls", "sctp"
+    host: str  # IP address as text, IPv6 without brackets
+    port: int
+    name: str = ""
+    advertise_host: str = ""
+    advertise_port: int = 0
+    workers: int = 0
+    family: int = 2  # socket.AF_INET / AF_INET6
+
+    @property
+    def host_text(self) -> str:
+        """The host as it stands in a URI or Via: IPv6 in brackets."""
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+    @property
+    def sent_by_host(self) -> str:
+        return self.advertise_host or self.host_text
+
+    @property
+    def sent_by_port(self) -> int:
+        return self.advertise_port or self.port
+
+    def __str__(self) -> str:
+        return f"{self.proto}:{self.host_text}:{self.port}"
+
+
+class Destination(NamedTuple):
+    """Where to send: resolved IP as text, and the socket to send from."""
+
+    proto: str
+    host: str
+    port: int
+    socket: ListenSocket
