@@ -1,0 +1,133 @@
+"""Log lines as Kamailio writes them, to standard error or syslog.
+
+    ` 3(4711) ERROR: tm [cell.py:88]: build_cell(): no more share memory`
+
+One write per line, so that lines of several processes never mix. The level is tested before anything is formatted:
+callers on the hot path ask `log.enabled(DBG)` before they build a text.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import syslog
+from enum import IntEnum
+from types import FrameType
+
+
+class Level(IntEnum):
+    ALERT = -5
+    BUG = -4
+    CRIT = -3
+    NONE = -2
+    ERR = -1
+    WARN = 0
+    NOTICE = 1
+    INFO = 2
+    DBG = 3
+
+
+NAMES = {-5: "ALERT", -4: "BUG", -3: "CRITICAL", -2: "", -1: "ERROR", 0: "WARNING", 1: "NOTICE", 2: "INFO", 3: "DEBUG"}
+_PRIORITIES = {
+    -5: syslog.LOG_ALERT, -4: syslog.LOG_CRIT, -3: syslog.LOG_CRIT, -2: syslog.LOG_ERR, -1: syslog.LOG_ERR,
+    0: syslog.LOG_WARNING, 1: syslog.LOG_NOTICE, 2: syslog.LOG_INFO, 3: syslog.LOG_DEBUG,
+}  # fmt: skip
+_COLOURS = {
+    -5: "\033[1;31m", -4: "\033[1;35m", -3: "\033[33m", -1: "\033[31m", 0: "\033[35m", 1: "\033[32m", 2: "\033[36m",
+}  # fmt: skip
+FACILITIES = {
+    name: getattr(syslog, name)
+    for name in ("LOG_AUTH", "LOG_CRON", "LOG_DAEMON", "LOG_KERN", "LOG_LPR", "LOG_MAIL", "LOG_NEWS", "LOG_USER", "LOG_UUCP",
+                 "LOG_LOCAL0", "LOG_LOCAL1", "LOG_LOCAL2", "LOG_LOCAL3", "LOG_LOCAL4", "LOG_LOCAL5", "LOG_LOCAL6", "LOG_LOCAL7")
+}  # fmt: skip
+
+
+class Settings:
+    """How this process logs; `configure` sets it, the process table index comes with forking."""
+
+    __slots__ = ("colour", "index", "level", "prefix", "stderr")
+
+    def __init__(self) -> None:
+        self.level = 0
+        self.stderr = True
+        self.colour = False
+        self.index = 0
+        self.prefix = ""
+
+
+settings = Settings()
+
+
+def configure(*, level: int, stderr: bool, colour: bool = False, name: str = "kamailio", facility: str = "") -> None:
+    """Set level and target; `facility` is a syslog name such as LOG_LOCAL0."""
+    settings.level = level
+    settings.stderr = stderr
+    settings.colour = colour
+    if not stderr:
+        syslog.openlog(name, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES.get(facility, syslog.LOG_DAEMON))
+
+
+def emit(level: int, text: str, facility: int = 0) -> None:
+    """Write one line, without looking at the level; `text` begins with its source."""
+    text = text.rstrip("\n")
+    name = NAMES[max(-5, min(level, 3))]
+    label = f"{name}: " if name else ""
+    if not settings.stderr:
+        syslog.syslog(_PRIORITIES[max(-5, min(level, 3))] | facility, f"{label}{settings.prefix}{text}")
+        return
+    line = f"{settings.index:2d}({os.getpid()}) {label}{settings.prefix}{text}"
+    if settings.colour and level in _COLOURS:
+        line = f"{_COLOURS[level]}{line}\033[0m"
+    try:
+        os.write(2, f"{line}\n".encode("latin-1", "replace"))
+    except OSError:
+        pass  # nobody reads the log any more; there is no other place to say so
+
+
+class Logger:
+    """Writes lines of one source: "<core>" or a module's name."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+
+    @staticmethod
+    def enabled(level: int) -> bool:
+        return settings.level >= level
+
+    def alert(self, text: str) -> None:
+        self._log(Level.ALERT, text)
+
+    def bug(self, text: str) -> None:
+        self._log(Level.BUG, text)
+
+    def crit(self, text: str) -> None:
+        self._log(Level.CRIT, text)
+
+    def err(self, text: str) -> None:
+        self._log(Level.ERR, text)
+
+    def warn(self, text: str) -> None:
+        self._log(Level.WARN, text)
+
+    def notice(self, text: str) -> None:
+        self._log(Level.NOTICE, text)
+
+    def info(self, text: str) -> None:
+        self._log(Level.INFO, text)
+
+    def dbg(self, text: str) -> None:
+        self._log(Level.DBG, text)
+
+    def _log(self, level: Level, text: str) -> None:
+        if settings.level < level:
+            return
+        frame: FrameType = sys._getframe(2)
+        code = frame.f_code
+        where = f"{os.path.basename(code.co_filename)}:{frame.f_lineno}"
+        emit(level, f"{self.source} [{where}]: {code.co_name}(): {text}")
+
+
+def get_logger(source: str = "<core>") -> Logger:
+    return Logger(source)
