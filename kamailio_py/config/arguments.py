@@ -13,9 +13,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """One kind of argument; `name` is for messages and documentation."""
+    """One kind of argument; `name` is for messages and documentation.
+
+    What is not `written` does not stand in the cfg: the compiler adds it itself.
+    """
 
     name: str
+    written: bool = True
 
 
 STR = Argument("str")
@@ -39,8 +43,14 @@ REGEX_FORMAT = Argument("regex-format")
 ROUTE = Argument("route")
 """The name of a route block, STR otherwise; the compiler warns when a constant name has no route."""
 
-CONTINUATION = Argument("continuation")
-"""Not written in the cfg: the number of the block of actions that follows the call, for functions that resume there."""
+FORMAT = Argument("format")
+"""As STR, but evaluated by the function: it gets a `script.pvars.Format` (`.evaluate(ctx) -> str`), prepared once."""
+
+CONTINUATION = Argument("continuation", written=False)
+"""The number of the block of actions that follows the call, for functions that resume there."""
+
+POSITION = Argument("position", written=False)
+"""Where the call stands, as `(path, line)`."""
 
 
 @dataclass(frozen=True, slots=True)
