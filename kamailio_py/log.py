@@ -33,8 +33,11 @@ _PRIORITIES = {
     0: syslog.LOG_WARNING, 1: syslog.LOG_NOTICE, 2: syslog.LOG_INFO, 3: syslog.LOG_DEBUG,
 }  # fmt: skip
 _COLOURS = {
-    -5: "\033[1;31m", -4: "\033[1;35m", -3: "\033[33m", -1: "\033[31m", 0: "\033[35m", 1: "\033[32m", 2: "\033[36m",
+    -5: "\033[1;31;49m", -4: "\033[1;35;49m", -3: "\033[0;33;49m", -1: "\033[0;31;49m", 0: "\033[0;35;49m",
+    1: "\033[0;32;49m", 2: "\033[0;36;49m",
 }  # fmt: skip
+_COLOUR_NUMBERS = {"s": 30, "r": 31, "g": 32, "y": 33, "b": 34, "p": 35, "c": 36, "w": 37, "x": 39}
+RESET_COLOUR = "\033[0;39;49m"
 FACILITIES = {
     name: getattr(syslog, name)
     for name in ("LOG_AUTH", "LOG_CRON", "LOG_DAEMON", "LOG_KERN", "LOG_LPR", "LOG_MAIL", "LOG_NEWS", "LOG_USER", "LOG_UUCP",
@@ -67,6 +70,18 @@ def configure(*, level: int, stderr: bool, colour: bool = False, name: str = "ka
         syslog.openlog(name, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES.get(facility, syslog.LOG_DAEMON))
 
 
+def colour(foreground: str, background: str) -> str:
+    """The terminal's code for two of Kamailio's colour letters; a capital foreground is bold. KeyError for others."""
+    bold = int(foreground in "SRGYBPCW")
+    number = _COLOUR_NUMBERS[foreground.lower() if bold else foreground]
+    return f"\033[{bold};{number};{_COLOUR_NUMBERS[background] + 10}m"
+
+
+def set_colour(level: int, code: str) -> None:
+    """Have lines of `level` written in the colour `code`, where lines are coloured at all."""
+    _COLOURS[level] = code
+
+
 def emit(level: int, text: str, facility: int = 0) -> None:
     """Write one line, without looking at the level; `text` begins with its source."""
     text = text.rstrip("\n")
@@ -77,9 +92,11 @@ def emit(level: int, text: str, facility: int = 0) -> None:
         return
     line = f"{settings.index:2d}({os.getpid()}) {label}{settings.prefix}{text}"
     if settings.colour and level in _COLOURS:
-        line = f"{_COLOURS[level]}{line}\033[0m"
+        line = f"{_COLOURS[level]}{line}\n{RESET_COLOUR}"
+    else:
+        line += "\n"
     try:
-        os.write(2, f"{line}\n".encode("latin-1", "replace"))
+        os.write(2, line.encode("latin-1", "replace"))
     except OSError:
         pass  # nobody reads the log any more; there is no other place to say so
 
