@@ -1,0 +1,203 @@
+"""A room: cases that share one cfg, and the pair of servers it runs on.
+
+Each case brings its own routes and is reached by the user part of the request-URI, which is its name. The servers are
+started when the first case of a room is run and stopped when another room's turn comes. Should one of them refuse the
+whole cfg, the cases are run one by one, each with only its own routes, so that one unknown word fails one case.
+
+KAMAILIO_PAIR=real,real plays real Kamailio against itself: that is how a new case is shown to be deterministic.
+KAMAILIO_REQUIRED=1 makes a missing Kamailio a failure; otherwise the cases are skipped.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from .scene import FENCE, Scene, play_both
+from .server import Server, StartFailed, our_command, real_command
+from .transcript import compare
+
+STANDARD_MODULES = "tm tmx sl rr pv maxfwd textops textopsx siputils xlog sanity cfgutils kex corex htable"
+
+HEAD = """#!KAMAILIO
+debug=2
+log_stderror=yes
+children={children}
+disable_tcp=yes
+auto_aliases=no
+dns=no
+rev_dns=no
+{globals}
+{modules}
+modparam("tm", "fr_timer", 1500)
+modparam("tm", "fr_inv_timer", 3000)
+{params}
+"""
+
+DISPATCH = """
+request_route {{
+    if ($rU == "{fence}") {{
+        sl_send_reply("200", "fence");
+        exit;
+    }}
+    {first}
+    route(CASE);
+    exit;
+}}
+route[CASE] {{
+    {jumps}
+}}
+"""
+
+
+@dataclass
+class Case:
+    name: str
+    cfg: str
+    params: str
+    steps: Callable[[Scene], None]
+    retransmissions: bool
+    tolerance: float | None
+    differs: str
+
+
+class Room:
+    """Cases on one cfg. `modules` come on top of the standard ones, `params` and `cfg` are put in as they are."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        modules: str = "",
+        params: str = "",
+        globals_: str = "",
+        cfg: str = "",
+        first: str = "",
+        children: int = 1,
+        options: list[str] | None = None,
+    ) -> None:
+        self.name = name
+        self.modules = f"{STANDARD_MODULES} {modules}".split()
+        self.params = params
+        self.globals = globals_
+        self.shared_cfg = cfg
+        self.first = first
+        self.children = children
+        self.options = options or []
+        self.cases: dict[str, Case] = {}
+
+    def case(
+        self,
+        cfg: str,
+        *,
+        params: str = "",
+        retransmissions: bool = False,
+        tolerance: float | None = None,
+        differs: str = "",
+    ) -> Callable[[Callable[[Scene], None]], Callable[[Pairs], None]]:
+        """Make a test of a function: `cfg` has route[<case name>] and whatever else it needs.
+
+        With `retransmissions` copies of datagrams count; with `tolerance` also when each message came, in seconds since
+        the agent last sent something. `differs` says why the two servers may differ: then only what the case itself
+        waits for is checked on both.
+        """
+
+        def wrap(steps: Callable[[Scene], None]) -> Callable[[Pairs], None]:
+            name = steps.__name__.removeprefix("test_")
+            case = Case(name, cfg, params, steps, retransmissions, tolerance, differs)
+            assert name not in self.cases, name
+            self.cases[name] = case
+
+            def test(pairs: Pairs) -> None:
+                self.run(case, pairs)
+
+            test.__name__ = steps.__name__
+            test.__doc__ = steps.__doc__
+            test.__module__ = steps.__module__
+            return test
+
+        return wrap
+
+    def text(self, cases: list[Case]) -> str:
+        jumps = "\n    ".join(f'if ($rU == "{case.name}") {{ route({case.name}); }}' for case in cases)
+        params = "\n".join([self.params, *(case.params for case in cases)])
+        head = HEAD.format(
+            children=self.children,
+            globals=self.globals,
+            modules="\n".join(f'loadmodule "{name}.so"' for name in self.modules),
+            params=params,
+        )
+        dispatch = DISPATCH.format(fence=FENCE, first=self.first, jumps=jumps)
+        return "\n".join([head, dispatch, self.shared_cfg, *(case.cfg for case in cases)]) + "\n"
+
+    def run(self, case: Case, pairs: Pairs) -> None:
+        servers = pairs.of(self, case)
+        left, right = play_both(case.name, servers, case.steps, case.retransmissions)
+        titles = (servers[0].name, servers[1].name)
+        if not (servers[0].alive and servers[1].alive):
+            pairs.close()
+        failed = [f"{title}: {t.sections['failure'][0].text}" for title, t in zip(titles, (left, right), strict=True)
+                  if "failure" in t.sections]  # fmt: skip
+        difference = compare(left, right, titles, case.tolerance)
+        if difference and not (case.differs and not failed):
+            pytest.fail("\n".join(["the two servers differ", *failed, difference]), pytrace=False)
+        if failed:
+            pytest.fail("\n".join(failed), pytrace=False)
+
+
+class Pairs:
+    """The pair of servers running now."""
+
+    def __init__(self) -> None:
+        self._room: Room | None = None
+        self._alone: str | None = None
+        self._servers: tuple[Server, Server] | None = None
+        self._refused: set[str] = set()
+
+    def of(self, room: Room, case: Case) -> tuple[Server, Server]:
+        alone = case.name if room.name in self._refused or os.environ.get("KAMAILIO_ALONE") else None
+        if self._servers and self._room is room and self._alone == alone:
+            return self._servers
+        self.close()
+        if not real_command():
+            if os.environ.get("KAMAILIO_REQUIRED") == "1":
+                pytest.fail("KAMAILIO_REQUIRED=1, and there is no kamailio on this machine")
+            pytest.skip("needs real Kamailio on this machine")
+        refusal = ""
+        try:
+            self._servers = self._start(room, [case] if alone else list(room.cases.values()))
+        except StartFailed as error:
+            refusal = str(error)
+        if refusal and alone:
+            pytest.fail(refusal, pytrace=False)
+        if refusal:
+            self._refused.add(room.name)
+            return self.of(room, case)
+        self._room, self._alone = room, alone
+        return self._servers
+
+    def _start(self, room: Room, cases: list[Case]) -> tuple[Server, Server]:
+        started: list[Server] = []
+        kinds = os.environ.get("KAMAILIO_PAIR", "real,ours").split(",")
+        for position, kind in enumerate(kinds):
+            command = real_command() if kind == "real" else our_command()
+            title = kind if kinds.index(kind) == position else f"{kind} again"
+            server = Server(title.replace(" ", "-"), command, room.text(cases), room.options)
+            try:
+                server.start()
+            except StartFailed:
+                for other in started:
+                    other.stop()
+                raise
+            started.append(server)
+        return started[0], started[1]
+
+    def close(self) -> None:
+        if self._servers:
+            for server in self._servers:
+                server.stop()
+        self._servers = None
+        self._room = None

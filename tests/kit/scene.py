@@ -1,0 +1,141 @@
+"""A scene: agents acting against one server. A case plays the same scene on two servers at the same time.
+
+The case's function is given a `Scene` and says what the agents do; what they see, what the script logs and what the
+case notes is the transcript.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from .agent import PATIENCE, Agent, Missing
+from .server import Server
+from .transcript import Entry, Names, Transcript
+
+FENCE = "fence"
+
+
+class Scene:
+    """What a case's function gets: makes agents, waits for log lines, notes what is to be compared."""
+
+    def __init__(self, name: str, server: Server, retransmissions: bool) -> None:
+        self.name = name
+        self.server = server
+        self.retransmissions = retransmissions
+        self._agents: list[Agent] = []
+        self._notes: list[str] = []
+        self._masks: list[str] = []
+        self._log_from = server.log_size()
+        self.sorted_log = False
+
+    def agent(self, name: str) -> Agent:
+        agent = Agent(name, self.name, self.server.address)
+        self._agents.append(agent)
+        return agent
+
+    def agents(self, *names: str) -> list[Agent]:
+        return [self.agent(name) for name in names]
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.server.port}"
+
+    def note(self, text: str) -> None:
+        """Put a line into the transcript."""
+        self._notes.append(text)
+
+    def mask(self, pattern: str) -> None:
+        """Hide what a server chooses freely and the harness does not know of."""
+        self._masks.append(pattern)
+
+    def wait_log(self, text: str, timeout: float = PATIENCE) -> None:
+        """Wait for a log line of this scene, of the script or the server."""
+        if not self.server.wait_log(text, self._log_from, timeout):
+            raise Missing(f"no log line with {text!r} within {timeout:g} s")
+
+    def note_log(self, text: str) -> None:
+        """Note whether the server has logged `text` in this scene."""
+        self.note(f"log has {text!r}: {self.server.log_contains(text, self._log_from)}")
+
+    def fence(self) -> None:
+        """Wait until the server's receiver has worked off all that was sent to it before."""
+        with_fence = Agent(FENCE, self.name, self.server.address)
+        try:
+            sent = with_fence.request("OPTIONS", user=FENCE, call_id=f"{FENCE}-{time.monotonic_ns()}")
+            for _ in range(8):
+                try:
+                    with_fence.expect(200, timeout=1.0)
+                    return
+                except Missing:
+                    with_fence.again(sent)
+            raise Missing("the server no longer answers (fence)")
+        finally:
+            with_fence.close()
+
+    def play(self, steps: Callable[[Scene], None]) -> Transcript:
+        """Run the steps and return the transcript; what was missed is its last line."""
+        failure = ""
+        try:
+            steps(self)
+            self.fence()
+        except Missing as error:
+            failure = str(error)
+        if not self.server.alive:
+            failure += f"\nthe server has ended; last it said:\n{self.server.log(-1500)}"
+        for agent in self._agents:
+            agent.drain()
+        transcript = self._transcript(failure)
+        for agent in self._agents:
+            agent.close()
+        return transcript
+
+    def _transcript(self, failure: str) -> Transcript:
+        ports = {self.server.port: "<server>"} | {agent.port: f"<{agent.name}>" for agent in self._agents}
+        names = Names(ports, self._masks)
+        transcript = Transcript()
+        arrivals = [(a.when, agent.name, a) for agent in self._agents for a in agent.arrivals]
+        texts = {id(a): names.apply(a.message.text) for _, _, a in sorted(arrivals, key=lambda entry: entry[0])}
+        for agent in self._agents:
+            for arrival in agent.arrivals:
+                if self.retransmissions or not arrival.repeated:
+                    again = "again: " if arrival.repeated else ""
+                    text = f"{agent.name} < {again}{texts[id(arrival)]}"
+                    if arrival.repeated:
+                        text = text.split("\r\n")[0]
+                    transcript.add(agent.name, Entry(text, arrival.since_action))
+        script = [names.apply(line) for line in self.server.script_lines(self._log_from)]
+        for line in sorted(script) if self.sorted_log else script:
+            transcript.add("script log", Entry(line))
+        for line in self._notes:
+            transcript.add("notes", Entry(names.apply(line)))
+        if failure:
+            transcript.add("failure", Entry(f"!! {names.apply(failure)}"))
+        return transcript
+
+
+def play_both(
+    name: str, servers: tuple[Server, Server], steps: Callable[[Scene], None], retransmissions: bool
+) -> tuple[Transcript, Transcript]:
+    """Play the scene on both servers at once, each in a thread of its own."""
+    results: list[Transcript | BaseException | None] = [None, None]
+
+    def side(number: int) -> None:
+        try:
+            results[number] = Scene(name, servers[number], retransmissions).play(steps)
+        except BaseException as error:
+            results[number] = error
+
+    threads = [threading.Thread(target=side, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    left, right = results
+    assert isinstance(left, Transcript)
+    assert isinstance(right, Transcript)
+    return left, right
