@@ -26,7 +26,7 @@ from kamailio_py.config.host import RouteType
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
-    from kamailio_py.script.pvars import Getter, Inner, PVar, Setter
+    from kamailio_py.script.pvars import Getter, Inner, Setter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,6 +87,10 @@ class PVarExport:
     bind: Callable[[Inner], Getter]
     bind_set: Callable[[Inner], Setter] | None
     type: str = "any"
+    inner: bool | None = None
+    """True: an inner name must be there; False: none may be; None: as `bind` decides."""
+    index: bool | None = None
+    """False: no index may be written."""
 
 
 def function(name: str, *arguments: Argument, routes: RouteType = RouteType.ANY) -> Callable[[F], F]:
@@ -99,15 +103,17 @@ def function(name: str, *arguments: Argument, routes: RouteType = RouteType.ANY)
     return mark
 
 
-def pvar(name: str, *, type: str = "any", setter: str = "") -> Callable[[F], F]:
+def pvar(
+    name: str, *, type: str = "any", setter: str = "", inner: bool | None = None, index: bool | None = None
+) -> Callable[[F], F]:
     """Export pseudo-variable `$name`.
 
     The method is called once for each use in the cfg, `method(inner) -> getter(ctx)`; `setter` names the method
-    `(inner) -> set(ctx, value) -> bool`.
+    `(inner) -> set(ctx, value) -> bool`; `inner` and `index` as in PVarExport.
     """
 
     def mark(method: F) -> F:
-        method.__dict__.setdefault("_pvars", []).append((name, type, setter))
+        method.__dict__.setdefault("_pvars", []).append((name, type, setter, inner, index))
         return method
 
     return mark
@@ -163,8 +169,8 @@ class Module:
             yield Function(self.name, name, arguments, routes, method)
 
     def pvars(self) -> Iterable[PVarExport]:
-        for method, (name, type, setter) in self._marked("_pvars"):
-            yield PVarExport(name, method, getattr(self, setter) if setter else None, type)
+        for method, (name, type, setter, inner, index) in self._marked("_pvars"):
+            yield PVarExport(name, method, getattr(self, setter) if setter else None, type, inner, index)
 
     def _marked(self, mark: str) -> Iterable[tuple[Callable[..., Any], Any]]:
         seen = set()

@@ -1,0 +1,52 @@
+"""Values of a script and their conversions: `None` is null, the others are `int` (32 bits, signed) and `str`."""
+
+from __future__ import annotations
+
+from kamailio_py.log import get_logger
+
+log = get_logger("<core>")
+
+Value = int | str | None
+
+
+def wrap32(number: int) -> int:
+    """`number` as a C int holds it."""
+    return ((number + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+
+
+def parse_int(text: str) -> int | None:
+    """The number that `text` is as a whole: decimal with sign or hexadecimal with 0x; None when it is none."""
+    digits = text[1:] if text[:1] in ("-", "+") else text
+    if digits.isdigit() and digits.isascii():
+        number = int(text)
+    elif digits[:2] in ("0x", "0X"):
+        try:
+            number = int(digits[2:], 16)
+        except ValueError:
+            return None
+        if text[0] == "-":
+            number = -number
+    else:
+        return None
+    return wrap32(number)
+
+
+def to_int(value: Value) -> int:
+    """`value` in an int context: null and the empty string are 0, what is no number is 0 with two warnings."""
+    if value.__class__ is int:
+        return value
+    if not value:
+        return 0
+    number = parse_int(str(value))
+    if number is None:
+        log.warn(f'automatic string to int conversion for "{value}" failed')
+        log.warn("rval expression conversion to int failed")
+        return 0
+    return number
+
+
+def to_str(value: Value) -> str:
+    """`value` in a string context: null is the empty string, a number its decimal digits."""
+    if value.__class__ is str:
+        return value
+    return "" if value is None else str(value)
