@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.known import modules_exporting
 from kamailio_py.log import get_logger
 from kamailio_py.module import Function, Module
-from kamailio_py.script.pvars import Format, PVar, PVarRegistry
+from kamailio_py.script import core_pvars
+from kamailio_py.script.pvars import Format, PVar
 from kamailio_py.script.selects import parse_select
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class Registry:
         self.core = core
         self.modules: dict[str, Module] = {}
         self.paths: list[Path] = []
-        self.pvars = PVarRegistry()
+        self.pvars = core_pvars.registry(core.defines)
         self._functions: dict[tuple[str, int], Function] = {}
         self._core_functions: dict[tuple[str, int], Function] = {}
 

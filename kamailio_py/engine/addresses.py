@@ -1,0 +1,182 @@
+"""Which addresses are this server's own, which socket sends, and where a URI leads.
+
+Knows no file descriptors: sockets are `ListenSocket`s, made from the config's `listen` lines.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+from typing import TYPE_CHECKING
+
+from kamailio_py.config.nodes import Endpoint, Listen
+from kamailio_py.log import get_logger
+from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.ip import is_ip
+from kamailio_py.sip.uri import BadUri, Uri
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+
+logger = get_logger()
+
+SIOCGIFADDR = 0x8915
+DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061, "sctp": 5060}
+
+
+class Addresses:
+    """Listen sockets, aliases, and the choice of a next hop."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.sockets: list[ListenSocket] = []
+        self.aliases: list[tuple[str, str, int]] = []  # proto or "", host in lower case, port or 0
+        self._myself: dict[tuple[str, int, str], bool] = {}
+        self._resolved: dict[str, str | None] = {}
+
+    # set-up
+
+    def listen(self, listens: list[Listen]) -> None:
+        """Make the sockets of these lines; without any, all addresses of the machine on `port` are listened on."""
+        for line in listens or [_everywhere(self.core.cfg.port)]:
+            for host in line.endpoint.hosts:
+                for address in resolve_interface(host):
+                    protos = [line.endpoint.proto] if line.endpoint.proto else ["udp", "tcp"]
+                    for proto in protos:
+                        self._add(line, proto, address)
+        if self.core.cfg.auto_aliases:
+            self._auto_aliases()
+
+    def _add(self, line: Listen, proto: str, address: str) -> None:
+        port = line.endpoint.port or (self.core.cfg.port if proto != "tls" else 0) or DEFAULT_PORT[proto]
+        if any(s.proto == proto and s.host == address and s.port == port for s in self.sockets):
+            return
+        self.sockets.append(
+            ListenSocket(
+                index=len(self.sockets), proto=proto, host=address, port=port, name=line.name, workers=line.workers,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                advertise_host=line.advertise.hosts[0] if line.advertise else "",
+                advertise_port=line.advertise.port if line.advertise else 0,
+            )  # fmt: skip
+        )
+
+    def add_alias(self, endpoint: Endpoint) -> None:
+        for host in endpoint.hosts:
+            self.aliases.append((endpoint.proto, host.lower().strip("[]"), endpoint.port))
+
+    def _auto_aliases(self) -> None:
+        """Names of the listening addresses, as the machine's own hosts file or resolver gives them."""
+        for listening in self.sockets:
+            try:
+                name, more, _ = socket.gethostbyaddr(listening.host)
+            except OSError:
+                continue
+            for alias in [name, *more]:
+                if alias != listening.host and (listening.proto, alias.lower(), listening.port) not in self.aliases:
+                    self.aliases.append((listening.proto, alias.lower(), listening.port))
+
+    # questions
+
+    def is_myself(self, host: str, port: int = 0, proto: str = "") -> bool:
+        """Whether host[:port] is one of the listening addresses or aliases; no port or protocol matches any."""
+        key = (host, port, proto)
+        known = self._myself.get(key)
+        if known is None:
+            known = self._is_myself(host.strip("[]").lower(), port, proto)
+            if len(self._myself) < 10000:
+                self._myself[key] = known
+        return known
+
+    def _is_myself(self, host: str, port: int, proto: str) -> bool:
+        for s in self.sockets:
+            if proto in ("", s.proto):
+                if host == s.host and port in (0, s.port):
+                    return True
+                if s.advertise_host and host == s.advertise_host.strip("[]").lower() and port in (0, s.sent_by_port):
+                    return True
+        return any(
+            host == alias and (port == 0 or alias_port in (0, port)) and (proto == "" or alias_proto in ("", proto))
+            for alias_proto, alias, alias_port in self.aliases
+        )
+
+    def find_socket(self, host: str, port: int, proto: str = "") -> ListenSocket | None:
+        """The listening socket of this address, by name too when `host` is one."""
+        host = host.strip("[]").lower()
+        for s in self.sockets:
+            if host in (s.host, s.name.lower()) and port in (0, s.port) and proto in ("", s.proto):
+                return s
+        return None
+
+    def socket_named(self, name: str) -> ListenSocket | None:
+        return next((s for s in self.sockets if s.name and s.name == name), None)
+
+    def send_socket(self, proto: str, host: str, wanted: ListenSocket | None = None) -> ListenSocket | None:
+        """The socket to send to `host` from: the wanted one if it fits, else the first of that protocol and family."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        if wanted is not None and wanted.proto == proto and wanted.family == family:
+            return wanted
+        return next((s for s in self.sockets if s.proto == proto and s.family == family), None)
+
+    def destination(self, uri: str, wanted: ListenSocket | None = None, proto: str = "") -> Destination | None:
+        """Where a request to this URI goes; None (and a line in the log) when that cannot be found out."""
+        try:
+            parsed = Uri.parse(uri)
+        except BadUri:
+            logger.err(f"bad_uri: [{uri}]")
+            return None
+        host = parsed.param("maddr") or parsed.host
+        transport = proto or (parsed.param("transport") or ("tls" if parsed.scheme == "sips" else "udp")).lower()
+        port = parsed.port or DEFAULT_PORT.get(transport, 5060)
+        address = self.resolve(host)
+        if address is None:
+            logger.err(f"could not resolve hostname: {host}")
+            return None
+        sender = self.send_socket(transport, address, wanted)
+        if sender is None:
+            logger.err(f"no socket to send to {transport}:{host}:{port}")
+            return None
+        return Destination(transport, address, port, sender)
+
+    def resolve(self, host: str) -> str | None:
+        """The IP address of a host name through the machine's resolver; an IP address is its own."""
+        bare = host.strip("[]")
+        if is_ip(bare):
+            return bare
+        if bare not in self._resolved:
+            try:
+                found = socket.getaddrinfo(bare, None, type=socket.SOCK_DGRAM)
+                self._resolved[bare] = str(found[0][4][0])
+            except OSError:
+                return None
+        return self._resolved[bare]
+
+
+def _everywhere(port: int) -> Listen:
+    from kamailio_py.config.errors import Position
+
+    return Listen(Position("", 0, 0), Endpoint("", [name for _, name in socket.if_nameindex()], port))
+
+
+def resolve_interface(host: str) -> list[str]:
+    """Addresses of what stands in a listen line: an IP, an interface's name, a host name."""
+    bare = host.strip("[]")
+    if is_ip(bare):
+        return [bare]
+    if bare in {name for _, name in socket.if_nameindex()}:
+        address = interface_address(bare)
+        return [address] if address else []
+    try:
+        return [str(socket.getaddrinfo(bare, None, type=socket.SOCK_DGRAM)[0][4][0])]
+    except OSError:
+        raise ValueError(f"could not resolve {host}") from None
+
+
+def interface_address(name: str) -> str | None:
+    """The IPv4 address of a network interface, or None while it has none."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            answer = fcntl.ioctl(probe.fileno(), SIOCGIFADDR, struct.pack("256s", name[:15].encode()))
+        except OSError:
+            return None
+    return socket.inet_ntoa(answer[20:24])

@@ -1,0 +1,79 @@
+"""From a config file to a Core that is ready to be forked: read, apply the command line, compile, find the addresses."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from kamailio_py import log
+from kamailio_py.config.checks import check
+from kamailio_py.config.compiler import compile_config
+from kamailio_py.config.errors import CfgError, Position
+from kamailio_py.config.nodes import Config
+from kamailio_py.config.parser import CfgErrors, parse_file, parse_listen
+from kamailio_py.engine.core import Core
+from kamailio_py.engine.core_functions import core_functions
+from kamailio_py.script import core_pvars
+from kamailio_py.script.runtime import NAMESPACE
+
+if TYPE_CHECKING:
+    from kamailio_py.options import Options
+
+
+class ConfigRejected(Exception):
+    """The config cannot be used; `errors` are worded for its author."""
+
+    def __init__(self, errors: list[CfgError]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = errors
+
+
+def boot(core: Core, path: str, options: Options) -> Config:
+    """Read and compile `path` for this core; ConfigRejected with all errors found.
+
+    What the command line says wins over the config, as it does for Kamailio.
+    """
+    registry = core.registry
+    core_pvars.register(core, registry.pvars)
+    registry.add_core_functions(core_functions(core))
+    try:
+        if options.module_path:
+            registry.add_module_path(options.module_path)
+        for name in options.modules:
+            registry.load_module(name)
+        config = parse_file(path, registry, defines=options.defines, substs=options.substs)
+        core.defines = config.defines
+        for module, name, value in options.module_params:
+            registry.set_module_param(module, name, value)
+        for name, value in options.globals.items():
+            registry.set_global(name, value)
+        _debug_level(core, options)
+        listens = [parse_listen(text) for text in options.listens] or config.listens
+        core.addresses.listen(listens)
+        for alias in config.aliases:
+            core.addresses.add_alias(alias.endpoint)
+        for text in options.aliases:
+            core.addresses.add_alias(parse_listen(text).endpoint)
+        core.prepare()
+        core.program = compile_config(config, registry, NAMESPACE)
+    except CfgErrors as several:
+        raise ConfigRejected(several.errors) from None
+    except CfgError as error:
+        raise ConfigRejected([error]) from None
+    except ValueError as error:
+        raise ConfigRejected([CfgError(Position(path, 0, 0), str(error))]) from None
+    config.warnings.extend(check(config, registry))
+    if options.strict and config.warnings:
+        raise ConfigRejected(list(config.warnings))
+    return config
+
+
+def _debug_level(core: Core, options: Options) -> None:
+    cfg = core.cfg
+    if options.debug is not None:
+        cfg.debug = options.debug
+    cfg.debug += options.debug_steps
+    log.settings.level = cfg.debug
+    if not cfg.server_id:
+        cfg.server_id = 0
+    cfg.cfg_file = os.path.abspath(options.config) if options.config != "-" else "-"

@@ -1,0 +1,218 @@
+"""The server as a script or module sees it: parameters, modules, program, shared memory, and how to send.
+
+One Core is made by the master before forking; every process works on its own copy and shares only what is in `shm`.
+It does no input or output itself: `sender` is given to it by the transport, `clock` and `random` by whoever makes it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kamailio_py import KAMAILIO_VERSION, log
+from kamailio_py.clock import Clock
+from kamailio_py.config.host import RouteType
+from kamailio_py.config.nodes import RouteKind
+from kamailio_py.engine.addresses import Addresses
+from kamailio_py.engine.plan import ProcessSpec, TimerSpec
+from kamailio_py.engine.registry import Registry
+from kamailio_py.engine.settings import GlobalValues
+from kamailio_py.engine.tasks import TaskQueues
+from kamailio_py.script.context import Context
+from kamailio_py.script.control import ScriptDrop, ScriptExit
+from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.message import Message
+
+if TYPE_CHECKING:
+    from kamailio_py.config.program import Entry, Program
+    from kamailio_py.module import Module
+    from kamailio_py.shm.memory import SharedMemory
+
+logger = log.get_logger()
+
+SIGNATURE = f"kamailio ({KAMAILIO_VERSION} (x86_64/linux))"
+
+FAKED_REQUEST = (
+    "OPTIONS sip:you@kamailio.org SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 127.0.0.1\r\n"
+    "From: <sip:you@kamailio.org>;tag=123\r\n"
+    "To: <sip:you@kamailio.org>\r\n"
+    "Call-ID: 123\r\n"
+    "CSeq: 1 OPTIONS\r\n"
+    "Content-Length: 0\r\n\r\n"
+)
+"""What a route without a message of its own works on; seen as $mb in event_route[core:worker-one-init]."""
+
+
+class Core:
+    """See the head of the file; INTERFACES of modules are its public attributes and methods."""
+
+    def __init__(self, clock: Clock | None = None, rng: random.Random | None = None) -> None:
+        self.clock = clock or Clock()
+        self.random = rng or random.Random()
+        self.cfg = GlobalValues()
+        self.registry = Registry(self)
+        self.addresses = Addresses(self)
+        self.tasks = TaskQueues(self)
+        self.defines: dict[str, str] = {}
+        self.instance = ""
+        self.program: Program = None  # type: ignore[assignment]  # set by load, before anything runs
+        self.shm: SharedMemory = None  # type: ignore[assignment]  # set before mod_init
+        self.sender: Callable[[bytes, Destination], bool] = _no_transport
+        self.snd: tuple[str, Destination] | None = None
+        self.server_header = ""
+        self.user_agent = ""
+        # hooks, filled in mod_init
+        self.pre_script: list[Callable[[Context], bool]] = []
+        self.post_script: list[Callable[[Context], None]] = []
+        self.reply_handlers: list[Callable[[Message], int]] = []
+        self.network_in: list[Callable[[str, str, int, ListenSocket], str | None]] = []
+        self.reply_out: list[Callable[[Message, str, Destination], bool]] = []
+        self.processes: list[ProcessSpec] = []
+        self.timers: list[TimerSpec] = []
+        self.rank = 0
+
+    # what was loaded
+
+    @property
+    def modules(self) -> dict[str, Module]:
+        """Loaded modules by name, in load order."""
+        return self.registry.modules
+
+    @property
+    def sockets(self) -> list[ListenSocket]:
+        return self.addresses.sockets
+
+    def module(self, name: str) -> Any:
+        """The loaded module, or None."""
+        return self.registry.modules.get(name)
+
+    def event_route(self, name: str) -> Entry | None:
+        return self.program.find(RouteKind.EVENT, name)
+
+    def prepare(self) -> None:
+        """What follows from the global parameters, once they are all read."""
+        cfg = self.cfg
+        if cfg.server_header:
+            self.server_header = f"{cfg.server_header}\r\n"
+        elif cfg.server_signature:
+            self.server_header = f"Server: {SIGNATURE}\r\n"
+        if cfg.user_agent_header:
+            self.user_agent = f"{cfg.user_agent_header}\r\n"
+        elif cfg.server_signature:
+            self.user_agent = f"User-Agent: {SIGNATURE}\r\n"
+
+    # running routes
+
+    def run(self, entry: Entry, ctx: Context, route_type: RouteType) -> int:
+        """Run a block as a top-level run and give its result; `ctx.dropped` says that it ended by drop.
+
+        Script flags are the run's own. Whatever a function raises ends this run only: it is logged with the line of
+        the cfg it came from.
+        """
+        msg = ctx.msg
+        ctx.route_type = route_type
+        ctx.rc = 0
+        ctx.dropped = False
+        script_flags = msg.script_flags
+        msg.script_flags = 0
+        try:
+            return entry.call(ctx)
+        except ScriptExit as end:
+            ctx.dropped = isinstance(end, ScriptDrop)
+            return end.value
+        except Exception as error:
+            self._report(error)
+            return -1
+        finally:
+            msg.script_flags = script_flags
+
+    def run_event(self, name: str, msg: Message | None = None, route_type: RouteType = RouteType.REQUEST) -> Context | None:
+        """Run event_route[name] if there is one, on `msg` or on a faked message; the context it ran in."""
+        entry = self.event_route(name)
+        if entry is None:
+            return None
+        ctx = Context(self, msg if msg is not None else self.faked_message())
+        self.run(entry, ctx, route_type)
+        return ctx
+
+    def _report(self, error: Exception) -> None:
+        """One line for an error in a script: what, and at which line of the cfg."""
+        step, where = error.__traceback__, ""
+        while step is not None:
+            path = step.tb_frame.f_code.co_filename
+            if not path.endswith(".py"):
+                where = f"cfg:{path}:{step.tb_lineno}"
+            step = step.tb_next
+        logger.err(f"run action error at: {where or 'unknown'}: {type(error).__name__}: {error}")
+        if logger.enabled(log.Level.DBG):
+            import traceback
+
+            logger.dbg("".join(traceback.format_exception(error)))
+
+    @staticmethod
+    def faked_message() -> Message:
+        return Message(FAKED_REQUEST, "127.0.0.1", 5060)
+
+    def faked_context(self) -> Context:
+        return Context(self, self.faked_message())
+
+    # where things go
+
+    def is_myself(self, host: str, port: int = 0, proto: str = "") -> bool:
+        return self.addresses.is_myself(host, port, proto)
+
+    def destination(self, uri: str, socket: ListenSocket | None = None, proto: str = "") -> Destination | None:
+        """The next hop of a SIP URI with the socket to send from; None when it cannot be found."""
+        return self.addresses.destination(uri, socket, proto)
+
+    def send(self, text: str, destination: Destination) -> bool:
+        """Hand bytes to the transport; False when it could not take them (already logged)."""
+        return self.sender(text.encode("latin-1"), destination)
+
+    def onsend(self, msg: Message, text: str, destination: Destination) -> bool:
+        """Run onsend_route for an outgoing message; False when it dropped it."""
+        entry = self.program.main_onsend
+        if entry is None:
+            return True
+        self.snd = (text, destination)
+        ctx = Context(self, msg)
+        self.run(entry, ctx, RouteType.ONSEND)
+        self.snd = None
+        return not ctx.dropped
+
+    # what modules register before forking
+
+    def register_process(self, description: str, rank: int, run: Callable[[Any], None], count: int = 1) -> None:
+        """`count` processes with this description; `run(process)` is their loop, until `process.stopping`."""
+        self.processes.extend(ProcessSpec(description, rank, run) for _ in range(count))
+
+    def register_timer(self, callback: Callable[[], None], seconds: float, slow: bool = False) -> None:
+        """Have `callback()` run every `seconds` in the secondary timer process (or the slow timer)."""
+        self.timers.append(TimerSpec(callback, seconds, slow))
+
+    # statistics
+
+    def statistic(self, group: str, name: str) -> int:
+        """Id of a counter, made if it is new; before forking."""
+        return self.shm.counters.counter(group, name)
+
+    def count(self, counter: int, n: int = 1) -> None:
+        self.shm.counters.add(counter, n)
+
+    def mod_init(self) -> None:
+        """Initialise the modules in load order; a ModuleError stops the start."""
+        for module in self.modules.values():
+            for name in module.statistics:
+                self.statistic(module.name, name)
+            module.mod_init()
+
+    def child_init(self, rank: int) -> None:
+        self.rank = rank
+        for module in self.modules.values():
+            module.child_init(rank)
+
+
+def _no_transport(data: bytes, destination: Destination) -> bool:
+    raise RuntimeError("nothing was set to send with")

@@ -1,0 +1,122 @@
+"""What one process does with one message: the straight way from bytes to routes.
+
+The engine takes text with a source address and hands out text with a destination through the core. Bad SIP from the
+network ends here: it is logged, counted and forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kamailio_py.config.host import RouteType
+from kamailio_py.config.nodes import RouteKind
+from kamailio_py.engine.forward import forward_reply
+from kamailio_py.log import Level, get_logger
+from kamailio_py.script.context import Context
+from kamailio_py.sip.endpoint import ListenSocket
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.message import Message
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+
+logger = get_logger()
+
+MANDATORY = frozenset(("via", "call-id", "cseq", "from", "to"))
+
+
+class Engine:
+    """Receives messages for one process."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        program = core.program
+        self._request = program.find(RouteKind.REQUEST, "0")
+        self._reply = program.find(RouteKind.REPLY, "0")
+        self._pre_routing = core.event_route("core:pre-routing")
+        self._msg_received = core.event_route("core:msg-received") if core.cfg.received_route_mode else None
+        self._parse_error = core.event_route("core:receive-parse-error")
+        statistic = core.statistic
+        self._received = statistic("core", "rcv_requests")
+        self._received_replies = statistic("core", "rcv_replies")
+        self._bad = statistic("core", "bad_msg_hdr")
+        self._unsupported = statistic("core", "unsupported_methods")
+        self._dropped = statistic("core", "drop_requests")
+        self._dropped_replies = statistic("core", "drop_replies")
+        self._forwarded = statistic("core", "fwd_requests")
+        self._next_id = 0
+
+    def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
+        """Process one datagram (or one framed message of a stream)."""
+        core = self.core
+        for hook in core.network_in:
+            changed = hook(text, host, port, socket)
+            if changed is None:
+                return
+            text = changed
+        try:
+            msg = Message(text, host, port, socket)
+            if msg.is_request:
+                self._request_in(msg)
+            else:
+                self._reply_in(msg)
+        except BadMessage as error:
+            core.count(self._bad)
+            self._bad_message(text, host, port, socket, error)
+
+    def _request_in(self, msg: Message) -> None:
+        core = self.core
+        core.count(self._received)
+        self._next_id += 1
+        msg.id = self._next_id
+        names = msg.names
+        if not MANDATORY.issubset(names):
+            logger.err("required headers not found in request")
+            raise BadMessage("required headers not found in request")
+        msg.via  # noqa: B018  # a bad top Via is found before the script runs
+        ctx = Context(core, msg)
+        for accept in core.pre_script:
+            if not accept(ctx):
+                return
+        for entry in (self._msg_received, self._pre_routing):
+            if entry is not None:
+                core.run(entry, ctx, RouteType.REQUEST)
+                if ctx.dropped:
+                    core.count(self._dropped)
+                    return
+        if self._request is None:
+            logger.err("no request route")
+            return
+        if core.run(self._request, ctx, RouteType.REQUEST) < 0:
+            logger.warn("error while trying script")
+        for finish in core.post_script:
+            finish(ctx)
+
+    def _reply_in(self, msg: Message) -> None:
+        core = self.core
+        core.count(self._received_replies)
+        self._next_id += 1
+        msg.id = self._next_id
+        if "via" not in msg.names:
+            raise BadMessage("no via found in reply")
+        if self._reply is not None:
+            ctx = Context(core, msg)
+            result = core.run(self._reply, ctx, RouteType.CORE_ONREPLY)
+            if result < 0:
+                logger.warn("error while trying onreply script")
+            if result <= 0 or ctx.dropped:
+                core.count(self._dropped_replies)
+                return
+        for handle in core.reply_handlers:
+            if handle(msg) == 0:
+                return
+        forward_reply(core, msg)
+
+    def _bad_message(self, text: str, host: str, port: int, socket: ListenSocket, error: BadMessage) -> None:
+        if logger.enabled(Level.ERR) and text.strip("\r\n\0 "):
+            first = text[:120].split("\r\n", 1)[0]
+            logger.err(f"bad message from {host}:{port} on {socket}: {error.reason} [{first!r}]")
+        if self._parse_error is not None:
+            ctx = self.core.faked_context()
+            ctx.msg.src_ip, ctx.msg.src_port, ctx.msg.socket = host, port, socket
+            self.core.run(self._parse_error, ctx, RouteType.REQUEST)

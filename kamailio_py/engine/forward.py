@@ -1,0 +1,48 @@
+"""Stateless forwarding: a request to its next hop with a new top Via, a reply back along its Vias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kamailio_py.log import get_logger
+from kamailio_py.sip.endpoint import Destination
+from kamailio_py.sip.hash import branch_param, char_msg_val, transaction_index
+from kamailio_py.sip.message import Message
+from kamailio_py.sip.request import build_forward, via_line
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+
+logger = get_logger()
+
+
+def forward_request(core: Core, msg: Message, destination: Destination) -> int:
+    """Send the request on without state; 1 when it was handed to the transport, negative otherwise."""
+    index = transaction_index(msg.call_id, msg.cseq_number)
+    branch = branch_param(index, char_msg_val(msg), 0)
+    text = build_forward(msg, uri=msg.uri, via=via_line(destination.socket, branch))
+    if not core.onsend(msg, text, destination):
+        return 1
+    return 1 if core.send(text, destination) else -1
+
+
+def forward_reply(core: Core, msg: Message) -> int:
+    """Send a reply to the address of its second Via, without the first; negative when there is none or it is not ours."""
+    via = msg.via
+    if core.cfg.check_via and not core.is_myself(via.host, via.port, via.transport.lower()):
+        logger.info("reply not for us: top Via is not ours")
+        return -1
+    second = msg.via2
+    if second is None:
+        return -1
+    proto = second.transport.lower()
+    host = core.addresses.resolve(second.received or second.host)
+    if host is None:
+        logger.err(f"forward reply failed - could not resolve {second.host}")
+        return -1
+    sender = core.addresses.send_socket(proto, host, msg.force_socket or msg.socket)
+    if sender is None:
+        logger.err(f"no socket to send a reply over {proto} to {host}")
+        return -1
+    destination = Destination(proto, host, int(second.rport or 0) or second.port or 5060, sender)
+    return 1 if core.send(msg.reply_without_top_via(), destination) else -1

@@ -1,0 +1,25 @@
+"""What is to be forked and what is to run regularly: plain data that modules add to and the process room carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(slots=True)
+class ProcessSpec:
+    """One process: `run(process)` is its loop; it returns when `process.stopping` is set."""
+
+    description: str
+    rank: int
+    run: Callable[[Any], None]
+
+
+@dataclass(slots=True)
+class TimerSpec:
+    """`callback()` every `seconds`, in the slow timer if `slow`, else in the secondary timer."""
+
+    callback: Callable[[], None]
+    seconds: float
+    slow: bool = False

@@ -1,0 +1,230 @@
+"""The main process: makes shared memory, initialises the modules, forks everybody and looks after them.
+
+After forking it keeps its hands off shared memory: it takes no lock, so a child that died holding one can never hang it.
+What it does for a dead child - freeing its lock, giving back its task - only ever writes words that child owned.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+
+from kamailio_py import log
+from kamailio_py.engine.core import Core
+from kamailio_py.engine.engine import Engine
+from kamailio_py.engine.plan import ProcessSpec
+from kamailio_py.module import ModuleError, Rank
+from kamailio_py.options import Options
+from kamailio_py.process import timers
+from kamailio_py.process.exits import describe
+from kamailio_py.process.process import Process
+from kamailio_py.shm.memory import SharedMemory
+from kamailio_py.transport.udp import BindError, Udp
+
+logger = log.get_logger()
+
+WAITED_FOR = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+MEGABYTE = 1024 * 1024
+DEFAULT_SHM_MEGABYTES = 64
+RESPAWN_PAUSE = 0.2
+"""Seconds before a child that died is started again, so that one which dies at once does not eat a processor."""
+
+
+class StartError(Exception):
+    """The server cannot start; the text was logged or says why."""
+
+
+class Master:
+    """Starts, supervises and stops one instance."""
+
+    def __init__(self, core: Core, options: Options) -> None:
+        self.core = core
+        self.udp = Udp()
+        self.shm_bytes = (options.shm_megabytes or core.cfg.shm or DEFAULT_SHM_MEGABYTES) * MEGABYTE
+        self.respawn = options.respawn
+        self.keep_crashed = options.keep_crashed
+        self.plan: list[ProcessSpec] = []
+        self.pids: dict[int, int] = {}  # pid -> index
+        self.exit_code = 0
+
+    # start
+
+    def initialise(self) -> None:
+        """Everything before forking: sockets, shared memory, modules, the plan of processes."""
+        core = self.core
+        for listening in core.sockets:
+            if listening.proto != "udp":
+                logger.warn(f"{listening} is not served: only UDP is")
+                continue
+            try:
+                self.udp.bind(listening)
+            except BindError as error:
+                logger.err(str(error))
+                raise StartError(str(error)) from None
+        core.sender = self.udp.send
+        try:
+            core.shm = SharedMemory.create(core.instance, self.shm_bytes)
+        except OSError as error:
+            raise StartError(f"could not make {self.shm_bytes} bytes of shared memory: {error}") from None
+        try:
+            core.tasks.create()
+            core.mod_init()
+        except ModuleError as error:
+            logger.crit(str(error))
+            raise StartError(str(error)) from None
+        core.engine = Engine(core)
+        core.child_init(Rank.INIT)
+        self.plan = self._plan()
+        core.shm.processes.start(0, os.getpid(), Rank.MAIN, "main process - attendant")
+
+    def _plan(self) -> list[ProcessSpec]:
+        """All processes in Kamailio's order; index 0 is this one."""
+        core = self.core
+        plan = [ProcessSpec("main process - attendant", Rank.MAIN, lambda process: None)]
+        rank = 0
+        for listening in core.sockets:
+            if listening.proto == "udp":
+                where = f"{listening.host_text}:{listening.port}"
+                for child in range(listening.workers or core.cfg.children):
+                    rank += 1
+                    plan.append(
+                        ProcessSpec(
+                            f"udp receiver child={child} sock={where}",
+                            rank,
+                            lambda process, listening=listening: self.udp.receive_loop(process, core.engine, listening),
+                        )
+                    )
+        return plan + timers.specs(core) + core.tasks.processes() + core.processes
+
+    def fork_all(self) -> None:
+        """Fork every process of the plan and wait until all are initialised."""
+        logger.info(f"processes (at least): {len(self.plan)} - shm size: {self.shm_bytes}")
+        signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+        gc.collect()
+        gc.freeze()
+        readers = [self._fork(index) for index in range(1, len(self.plan))]
+        for reader, index in zip(readers, range(1, len(self.plan)), strict=True):
+            ready = os.read(reader, 1)
+            os.close(reader)
+            if ready != b"+":
+                logger.crit(f"process {index} ({self.plan[index].description}) failed to start")
+                self.exit_code = 255
+                self.stop()
+                raise StartError("a process failed to start")
+        self.core.child_init(Rank.MAIN)
+
+    def _fork(self, index: int) -> int:
+        """Fork process `index`; gives the descriptor on which it says that it is ready."""
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.close(reader)
+            code = Process(self.core, index, self.plan[index]).main(writer)
+            os._exit(code)
+        os.close(writer)
+        self.pids[pid] = index
+        return reader
+
+    # supervise
+
+    def supervise(self) -> int:
+        """Wait for signals until told to stop; the exit code of the server."""
+        processes = self.core.shm.processes
+        while True:
+            arrived = signal.sigtimedwait(WAITED_FOR, 1.0)
+            processes.beat()
+            if arrived is None:
+                continue
+            number = arrived.si_signo
+            if number in (signal.SIGTERM, signal.SIGINT):
+                logger.notice("Thank you for flying kamailio!!!")
+                self.stop()
+                return self.exit_code
+            if number == signal.SIGCHLD:
+                if not self._children_died():
+                    self.stop()
+                    return self.exit_code
+            elif number == signal.SIGUSR2:
+                logger.crit(f"unhandled signal {int(number)}")
+
+    def _children_died(self) -> bool:
+        """Reap what ended; False when the instance is to stop because of it."""
+        died = []
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                break
+            index = self.pids.pop(pid, None)
+            if index is None:
+                continue
+            logger.alert(describe(pid, status))
+            if os.WIFSIGNALED(status):
+                logger.alert(f"core was {'' if os.WCOREDUMP(status) else 'not '}generated")
+            self.exit_code = 1 if os.WIFSIGNALED(status) else 0
+            died.append(index)
+        if not died:
+            return True
+        if not self.respawn:
+            logger.info("terminating due to SIGCHLD")
+            if self.keep_crashed:
+                self._keep_copy()
+            return False
+        if self.keep_crashed:
+            self._keep_copy()
+        time.sleep(RESPAWN_PAUSE)
+        for index in died:
+            self._restart(index)
+        self.exit_code = 0
+        return True
+
+    def _restart(self, index: int) -> None:
+        memory = self.core.shm
+        memory.recover(index)
+        memory.processes.count_restart(index)
+        reader = self._fork(index)
+        if os.read(reader, 1) == b"+":
+            logger.notice(f"process {index} ({self.plan[index].description}) was started again")
+        os.close(reader)
+
+    def _keep_copy(self) -> None:
+        path = self.core.shm.copy_crashed()
+        logger.alert(f"a copy of the shared memory was kept as {path}")
+
+    # stop
+
+    def stop(self) -> None:
+        """End all children, let the modules clean up, and leave nothing behind."""
+        for pid in self.pids:
+            _kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + min(self.core.cfg.exit_timeout or 60, 60)
+        while self.pids and time.monotonic() < deadline:
+            try:
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == 0:
+                signal.sigtimedwait((signal.SIGCHLD,), 0.05)
+                continue
+            self.pids.pop(pid, None)
+        for pid in self.pids:
+            _kill(pid, signal.SIGKILL)
+        for module in self.core.modules.values():
+            module.destroy()
+        self.close()
+
+    def close(self) -> None:
+        self.udp.close()
+        if self.core.shm is not None:
+            self.core.shm.unlink()
+
+
+def _kill(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        pass

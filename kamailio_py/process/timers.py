@@ -1,0 +1,49 @@
+"""The timer processes: "timer" turns the wheel, "secondary timer" and "slow timer" call what modules registered.
+
+Only the timer process takes entries off the wheel, so what a wheel handler does is never done twice at once.
+"""
+
+from __future__ import annotations
+
+from kamailio_py.engine.core import Core
+from kamailio_py.engine.plan import ProcessSpec, TimerSpec
+from kamailio_py.log import get_logger
+from kamailio_py.module import Rank
+from kamailio_py.process.process import Process
+
+logger = get_logger()
+
+GRAIN = 0.005
+"""Seconds between two looks at the wheel, which is its own grain."""
+
+
+def specs(core: Core) -> list[ProcessSpec]:
+    slow = [timer for timer in core.timers if timer.slow]
+    regular = [timer for timer in core.timers if not timer.slow]
+    return [
+        ProcessSpec("slow timer", Rank.TIMER, lambda process: run_timers(process, slow)),
+        ProcessSpec("timer", Rank.TIMER, turn_wheel),
+        ProcessSpec("secondary timer", Rank.TIMER, lambda process: run_timers(process, regular)),
+    ]
+
+
+def turn_wheel(process: Process) -> None:
+    """Fire what is due, every 5 ms."""
+    run, now = process.core.shm.wheel.run, process.core.clock.ms
+    while process.every(GRAIN):
+        run(now())
+
+
+def run_timers(process: Process, timers: list[TimerSpec]) -> None:
+    """Call each timer's callback when its interval has passed; one that raises is logged and stays."""
+    clock = process.core.clock
+    due = {id(timer): clock.ms() + timer.seconds * 1000 for timer in timers}
+    pause = min([1.0, *(timer.seconds for timer in timers)])
+    while process.every(max(pause, GRAIN)):
+        for timer in timers:
+            if clock.ms() >= due[id(timer)]:
+                due[id(timer)] += timer.seconds * 1000
+                try:
+                    timer.callback()
+                except Exception as error:
+                    logger.err(f"timer {getattr(timer.callback, '__qualname__', timer.callback)}: {error}")
