@@ -180,7 +180,7 @@ class Format:
             else:
                 value = part.get(ctx)  # type: ignore[union-attr]
                 out.append(value if value.__class__ is str else "<null>" if value is None else str(value))  # type:
-                ignore[arg - type]
+                out.append(value if value.__class__ is str else "<null>" if value is None else str(value))
         return "".join(out)
 
 

@@ -1,4 +1,4 @@
-"""The script variables `$var(name)`: one dict for the whole process, as Kamailio keeps them, across messages and routes.
+"""The script variables `$var(name)`: one dict for the whole process, as Kamailio has them, across messages and routes.
 
 A variable that was never set is the int 0. Generated code reads and writes `VARS` itself for plain `$var(name)`.
 No lock: nothing here is shared between processes.
