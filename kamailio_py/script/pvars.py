@@ -179,7 +179,6 @@ class Format:
                 out.append(part)
             else:
                 value = part.get(ctx)  # type: ignore[union-attr]
-                out.append(value if value.__class__ is str else "<null>" if value is None else str(value))  # type:
                 out.append(value if value.__class__ is str else "<null>" if value is None else str(value))
         return "".join(out)
 
