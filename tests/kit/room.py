@@ -45,6 +45,7 @@ request_route {{
     }}
     {first}
     route(CASE);
+    {last}
     exit;
 }}
 route[CASE] {{
@@ -65,7 +66,11 @@ class Case:
 
 
 class Room:
-    """Cases on one cfg. `modules` come on top of the standard ones, `params` and `cfg` are put in as they are."""
+    """Cases on one cfg.
+
+    `modules` come on top of the standard ones, `params` and `cfg` are put in as they are, `first` and `last` are
+    statements before and after the case's route.
+    """
 
     def __init__(
         self,
@@ -76,6 +81,7 @@ class Room:
         globals_: str = "",
         cfg: str = "",
         first: str = "",
+        last: str = "",
         children: int = 1,
         options: list[str] | None = None,
     ) -> None:
@@ -85,6 +91,7 @@ class Room:
         self.globals = globals_
         self.shared_cfg = cfg
         self.first = first
+        self.last = last
         self.children = children
         self.options = options or []
         self.cases: dict[str, Case] = {}
@@ -130,7 +137,7 @@ class Room:
             modules="\n".join(f'loadmodule "{name}.so"' for name in self.modules),
             params=params,
         )
-        dispatch = DISPATCH.format(fence=FENCE, first=self.first, jumps=jumps)
+        dispatch = DISPATCH.format(fence=FENCE, first=self.first, last=self.last, jumps=jumps)
         return "\n".join([head, dispatch, self.shared_cfg, *(case.cfg for case in cases)]) + "\n"
 
     def run(self, case: Case, pairs: Pairs) -> None:

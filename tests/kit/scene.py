@@ -139,3 +139,10 @@ def play_both(
     assert isinstance(left, Transcript)
     assert isinstance(right, Transcript)
     return left, right
+
+
+def ask(scene: Scene, headers: str = "", body: str = "", status: int = 200) -> None:
+    """One OPTIONS, and its answer: for cases whose routes log what they find."""
+    alice = scene.agent("alice")
+    alice.request("OPTIONS", headers=headers, body=body)
+    alice.expect(status)
