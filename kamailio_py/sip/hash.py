@@ -1,0 +1,88 @@
+"""Numbers and texts that identify transactions: Kamailio's hashes over Call-ID and CSeq, and branch parameters.
+
+All of them are part of what goes over the wire or of what tools show, so they are Kamailio's bit for bit.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import md5
+from struct import unpack_from
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kamailio_py.sip.message import Message
+
+TABLE_ENTRIES = 65536
+MAGIC_COOKIE = "z9hG4bK"
+_HEX = frozenset("0123456789abcdefABCDEF")
+
+
+def _sum(text: str) -> int:
+    """Sum of v ^ (v >> 3) over the 4-byte words of `text`, and over the rest of 0 to 3 bytes."""
+    data = text.encode("latin-1")
+    words, rest = divmod(len(data), 4)
+    total = 0
+    for v in unpack_from(f">{words}I", data):
+        total += v ^ (v >> 3)
+    if rest:
+        v = int.from_bytes(data[-rest:], "big")
+        total += v ^ (v >> 3)
+    return total
+
+
+def core_hash(first: str, second: str = "", size: int = 0) -> int:
+    """Kamailio's hash of one or two strings, reduced to a table of `size` (a power of two) unless that is 0."""
+    h = _sum(first)
+    if second:
+        h += _sum(second)
+    h &= 0xFFFFFFFF
+    h = (h + (h >> 11) + (h >> 13) + (h >> 23)) & 0xFFFFFFFF
+    return h & (size - 1) if size else h
+
+
+def case_hash(first: str, second: str = "", size: int = 0) -> int:
+    """The same for names that are compared without case."""
+    return core_hash(first.lower(), second.lower(), size)
+
+
+@lru_cache(256)
+def transaction_index(call_id: str, cseq_number: str) -> int:
+    """Slot of tm's table for a request: ("i1", "1") is 25693."""
+    h = (_sum(call_id) + _sum(cseq_number)) & 0xFFFFFFFF
+    return (h + (h >> 11) + (h >> 13) + (h >> 23)) & 0xFFFF
+
+
+def char_msg_val(msg: Message) -> str:
+    """The 32 hex digits that stand for a request in branch parameters."""
+    via = msg.via
+    to_tag = "" if msg.method in ("INVITE", "ACK", "CANCEL") else msg.to.tag
+    text = "".join(
+        (msg.from_.tag, to_tag, msg.call_id, msg.ruri, msg.cseq_number, via.host, via.port_text, via.branch or "")
+    )
+    return md5(text.encode("latin-1")).hexdigest()
+
+
+def reverse_hex(number: int) -> str:
+    """Hex digits, the least significant first: 0x648a is "a846"."""
+    return f"{number:x}"[::-1]
+
+
+def branch_param(index: int, value: str, branch: int = 0, extra: str = "") -> str:
+    """Branch parameter of an outgoing request; `value` is its md5, or the label of a request of our own."""
+    middle = f"{value}.{extra}" if extra else value
+    return f"{MAGIC_COOKIE}{f'{index:x}'[::-1]}.{middle}.{f'{branch:x}'[::-1]}"
+
+
+def parse_branch(text: str | None) -> tuple[int, str, int] | None:
+    """(index, value, branch) of a branch parameter that this server may have made, else None."""
+    if not text or not text.startswith(MAGIC_COOKIE):
+        return None
+    parts = text[7:].split(".")
+    if len(parts) != 3 or not parts[1]:
+        return None
+    index, value, branch = parts
+    if not (0 < len(index) <= 8 and 0 < len(branch) <= 8 and _HEX.issuperset(index) and _HEX.issuperset(branch)):
+        return None
+    number = int(index[::-1], 16)
+    return (number, value, int(branch[::-1], 16)) if number < TABLE_ENTRIES else None

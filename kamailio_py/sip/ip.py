@@ -1,0 +1,63 @@
+"""IP addresses as text: is it one, of which family, and are two the same."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
+
+_DIGITS_AND_DOTS = frozenset("0123456789.")
+
+
+def is_ipv4(text: str) -> bool:
+    """Four decimal numbers of at most 255 with dots between them."""
+    if not 7 <= len(text) <= 15 or not _DIGITS_AND_DOTS.issuperset(text):
+        return False
+    parts = text.split(".")
+    return len(parts) == 4 and all(0 < len(part) <= 3 and int(part) < 256 for part in parts)
+
+
+@lru_cache(1024)
+def is_ipv6(text: str) -> bool:
+    """An IPv6 address, with or without brackets."""
+    if text[:1] == "[" and text[-1:] == "]":
+        text = text[1:-1]
+    if ":" not in text:
+        return False
+    try:
+        inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def is_ip(text: str) -> bool:
+    return is_ipv4(text) or is_ipv6(text)
+
+
+def family(text: str) -> int:
+    """AF_INET or AF_INET6 of an address, 0 of anything else."""
+    if is_ipv4(text):
+        return AF_INET
+    return AF_INET6 if is_ipv6(text) else 0
+
+
+@lru_cache(1024)
+def normalise(text: str) -> str:
+    """One spelling for each address, without brackets; a host name in lower case."""
+    if is_ipv4(text):
+        return ".".join(str(int(part)) for part in text.split("."))
+    if is_ipv6(text):
+        return inet_ntop(AF_INET6, inet_pton(AF_INET6, text.strip("[]")))
+    return text.lower()
+
+
+def expanded_ipv6(text: str) -> str:
+    """Kamailio's long form of an IPv6 address: eight hexadecimal groups, nothing shortened to ::."""
+    return ":".join(f"{int(group, 16):X}" for group in IPv6Address(text.strip("[]")).exploded.split(":"))
+
+
+@lru_cache(256)
+def network(text: str) -> IPv4Network | IPv6Network:
+    """A network "a.b.c.d/len", "a.b.c.d/mask" or a single address; ValueError if it is none."""
+    return ip_network(text.replace("[", "").replace("]", ""), strict=False)

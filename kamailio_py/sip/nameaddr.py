@@ -1,0 +1,146 @@
+"""From, To, Contact, Route and their like: display name, URI and parameters."""
+
+from __future__ import annotations
+
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.uri import Uri, param_of
+
+_SPACE = " \t\r\n"
+
+
+class NameAddr:
+    """One address of a header value.
+
+    text        the value as written, stripped
+    display     as written, with its quotes
+    uri         text of the URI, without brackets
+    params      text after the URI, without the first `;`
+    """
+
+    __slots__ = ("_tag", "display", "params", "text", "uri")
+
+    def __init__(self, text: str) -> None:
+        """Parse the value of a header that holds one address; BadMessage if it holds none."""
+        text = text.strip(_SPACE)
+        self.text = text
+        self._tag: str | None = None
+        left = _bracket(text)
+        if left >= 0:
+            right = text.find(">", left)
+            if right < 0:
+                raise BadMessage("address without closing bracket")
+            self.display = text[:left].rstrip(_SPACE)
+            self.uri = text[left + 1 : right].strip(_SPACE)
+            rest = text[right + 1 :].lstrip(_SPACE)
+            if not rest:
+                self.params = ""
+                return
+            if rest[0] != ";":
+                raise BadMessage("rubbish after an address")
+            self.params = rest[1:]
+        else:
+            self.display = ""
+            uri, _, params = text.partition(";")
+            self.uri = uri.rstrip(_SPACE)
+            self.params = params
+            if not self.uri or " " in self.uri or '"' in self.uri:
+                raise BadMessage("bad address")
+
+    def __repr__(self) -> str:
+        return f"NameAddr({self.text!r})"
+
+    @property
+    def tag(self) -> str:
+        """The tag parameter, "" if there is none."""
+        tag = self._tag
+        if tag is None:
+            params = self.params
+            if params[:4] == "tag=" and ";" not in params and '"' not in params:
+                tag = params[4:].rstrip(_SPACE)
+            else:
+                tag = (param_of(params, "tag") or "") if params else ""
+            self._tag = tag
+        return tag
+
+    def param(self, name: str) -> str | None:
+        """Value of a parameter: "" if it has none, None if it is not there; quotes are taken off."""
+        return param_of(self.params, name) if self.params else None
+
+    @property
+    def parsed_uri(self) -> Uri:
+        """The parts of the URI; BadUri if it has none."""
+        return Uri.parse(self.uri)
+
+    @property
+    def name(self) -> str:
+        """The display name without its quotes."""
+        display = self.display
+        return display[1:-1] if len(display) > 1 and display[0] == '"' == display[-1] else display
+
+
+def _bracket(text: str) -> int:
+    """Position of the `<` outside quotes, or -1."""
+    left = text.find("<")
+    if left < 0:
+        if text[:1] == '"':
+            raise BadMessage("name without address")
+        return -1
+    quote = text.find('"', 0, left)
+    if quote < 0:
+        return left
+    while quote >= 0:
+        at = quote + 1
+        while True:
+            closing = text.find('"', at)
+            if closing < 0:
+                raise BadMessage("quoted name does not end")
+            slashes = 0
+            while text[closing - 1 - slashes] == "\\":
+                slashes += 1
+            at = closing + 1
+            if slashes % 2 == 0:
+                break
+        left = text.find("<", at)
+        if left < 0:
+            raise BadMessage("name without address")
+        quote = text.find('"', at, left)
+    return left
+
+
+def split_values(text: str) -> list[str]:
+    """The values of a header that may hold several, separated by commas outside of quotes and brackets; stripped."""
+    return [text[a:b].strip(_SPACE) for a, b in value_spans(text, 0, len(text))]
+
+
+def value_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """(start, end) of each comma-separated value of text[start:end]."""
+    if text.find(",", start, end) < 0:
+        return [(start, end)]
+    found, begin, quoted, angle = [], start, False, False
+    at = start
+    while at < end:
+        c = text[at]
+        if quoted:
+            if c == "\\":
+                at += 1
+            elif c == '"':
+                quoted = False
+        elif c == '"':
+            quoted = True
+        elif c == "<":
+            angle = True
+        elif c == ">":
+            angle = False
+        elif c == "," and not angle:
+            found.append((begin, at))
+            begin = at + 1
+        at += 1
+    if quoted:
+        raise BadMessage("quoted name does not end")
+    found.append((begin, end))
+    return found
+
+
+def parse_list(text: str) -> list[NameAddr]:
+    """All addresses of one header value."""
+    return [NameAddr(value) for value in split_values(text)]

@@ -1,0 +1,154 @@
+"""Replies: made from a request, and sent on when one comes back through this server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.ip import is_ipv6, normalise
+from kamailio_py.sip.lumps import apply
+
+if TYPE_CHECKING:
+    from kamailio_py.sip.message import Message
+    from kamailio_py.sip.via import Via
+
+SIP_PORT = 5060
+_COPIED = frozenset(("via", "from", "to", "call-id", "cseq"))
+_SPACE = " \t\r\n"
+
+
+def address_differs(host: str, ip: str) -> bool:
+    """Is the host of a Via not the address the message came from? A name always differs."""
+    if host == ip:
+        return False
+    return not (":" in ip and is_ipv6(host) and normalise(host) == normalise(ip))
+
+
+def received_param(msg: Message, via: Via) -> str:
+    """`;received=` for the top Via, "" if it needs none. An earlier one is always written anew."""
+    if via.received is None and not address_differs(via.host, msg.src_ip):
+        return ""
+    return f";received={msg.src_ip}"
+
+
+def rport_param(msg: Message, via: Via) -> str:
+    """`;rport=` for the top Via where the client asks for it or the script forces it."""
+    return f";rport={msg.src_port}" if via.rport is not None or msg.force_rport else ""
+
+
+def build_reply(
+    msg: Message,
+    status: int,
+    reason: str,
+    *,
+    to_tag: str = "",
+    server: str = "",
+    headers: str = "",
+    body: str = "",
+    warning: str = "",
+) -> str:
+    """A reply to request `msg`; BadMessage if the request is too bad to be answered.
+
+    `to_tag` replaces the tag in To or is added; `server` and `warning` are whole header lines with CRLF; `headers`
+    follow those of append_to_reply(). A body goes with its Content-Type in `headers`.
+    """
+    if msg.broken is not None:
+        raise BadMessage(msg.broken)
+    out = [f"{msg.version} {status:03d} {reason}\r\n"]
+    with_record_route = 180 <= status < 300
+    lines, first = msg._lines, True
+    for i, name in enumerate(msg.names):
+        if name == "via":
+            if first:
+                first = False
+                out.append(_first_via(msg, i))
+            else:
+                out.append(lines[i].rstrip(_SPACE) + "\r\n")
+        elif name in _COPIED or (with_record_route and name == "record-route"):
+            if to_tag and name == "to":
+                out.append(_tagged(msg, i, to_tag))
+            else:
+                line = lines[i]
+                out.append(line if line[-1] == "\n" else line + "\r\n")
+    if "reply_headers" in msg.__dict__:
+        out += msg.reply_headers
+    if not body and msg.reply_body:
+        body = msg.reply_body
+    out.append(f"{headers}{server}Content-Length: {len(body)}\r\n{warning}\r\n{body}")
+    return "".join(out)
+
+
+def _first_via(msg: Message, i: int) -> str:
+    """The header with the top Via, `received` and `rport` put in."""
+    via = msg.via
+    received, rport = received_param(msg, via), rport_param(msg, via)
+    line = msg._lines[i].rstrip(_SPACE)
+    if not msg.is_sip:
+        line = "S" + line[1:]
+    if not received and not rport:
+        return line + "\r\n"
+    base = msg.span(i)[0] if i else msg._headers_start
+    if rport and via.rport is not None:
+        start, end = via.rport_span
+        start, end = start - 1 - base, end - base
+    elif via.branch is not None:
+        start = end = via.branch_span[1] - base
+    else:
+        start = end = len(line)
+    return f"{line[:start]}{rport}{received}{line[end:]}\r\n"
+
+
+def _tagged(msg: Message, i: int, tag: str) -> str:
+    """The To header with this tag."""
+    line = msg._lines[i]
+    stripped = line.rstrip(_SPACE)
+    rest = line[len(stripped) :] or "\r\n"
+    if rest[-1] != "\n":
+        rest += "\r\n"
+    old = msg.to.tag
+    if not old:
+        return f"{stripped};tag={tag}{rest}"
+    at = stripped.rindex(old)
+    return f"{stripped[:at]}{tag}{stripped[at + len(old) :]}{rest}"
+
+
+def reply_destination(msg: Message, reply_to_via: bool = False) -> tuple[str, int]:
+    """(host, port) a reply to request `msg` goes to, by its top Via and where it came from."""
+    via = msg.via
+    if reply_to_via:
+        return via.host, via.port or SIP_PORT
+    if via.rport is not None or msg.force_rport:
+        return msg.src_ip, msg.src_port
+    return msg.src_ip, via.port or SIP_PORT
+
+
+def forward_destination(msg: Message) -> tuple[str, int, str] | None:
+    """(host, port, transport) a reply that came in goes on to, by its second Via; None: it was for this server."""
+    via = msg.via2
+    if via is None:
+        return None
+    host = via.received or via.host
+    port = int(via.rport) if via.rport and via.rport.isdecimal() and via.rport.isascii() else via.port
+    return host, port or SIP_PORT, via.transport.lower()
+
+
+def build_reply_forward(msg: Message) -> str:
+    """A reply without its top Via and with the script's edits, to be sent to the Via below."""
+    via = msg.via
+    i = msg.find("via")
+    if via.more:
+        start, end = via.start, via.end
+        end = msg.text.index(",", end) + 1
+        while msg.text[end] in _SPACE:
+            end += 1
+    else:
+        start, end = msg.span(i)
+    edits = msg.lumps.copy() if msg.has_lumps else None
+    if edits is None:
+        return msg.text[:start] + msg.text[end:]
+    from kamailio_py.sip.request import adjust_content_length
+
+    below = msg.via2
+    adjust_content_length(msg, edits, below.transport.lower() if below is not None else "udp")
+    edits.delete(start, end)
+    return apply(edits.edits, msg.text, None, msg.socket)

@@ -1,0 +1,111 @@
+"""Requests going out: forwarded ones with our Via on top, and those the server makes itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.lumps import Lumps, apply
+from kamailio_py.sip.reply import received_param, rport_param
+
+if TYPE_CHECKING:
+    from kamailio_py.sip.endpoint import ListenSocket
+    from kamailio_py.sip.message import Message
+
+STREAMS = frozenset(("tcp", "tls", "ws", "wss"))
+_TRANSPORT = {"udp": "UDP", "tcp": "TCP", "tls": "TLS", "sctp": "SCTP", "ws": "WS", "wss": "WSS"}
+
+
+def via_line(
+    socket: ListenSocket, branch: str, extra: str = "", *, proto: str = "", host: str = "", port: str = ""
+) -> str:
+    """Our Via header. `extra` are further parameters with their `;`; `host` and `port` stand in for the socket's."""
+    where = host or socket.sent_by_host
+    if not port:
+        number = socket.sent_by_port
+        port = f":{number}" if number != 5060 or socket.advertise_port else ""
+    else:
+        port = f":{port}"
+    return f"Via: SIP/2.0/{_TRANSPORT[proto or socket.proto]} {where}{port};branch={branch}{extra}\r\n"
+
+
+def adjust_content_length(msg: Message, lumps: Lumps, proto: str) -> None:
+    """Make Content-Length right for what `lumps` do to the body, as Kamailio does.
+
+    Over a stream it is added where it is missing and mended where it is wrong; over UDP it is only changed when it is
+    there and the body was edited.
+    """
+    change = lumps.size_change(msg.headers_end + 1) if lumps else 0
+    stream = proto in STREAMS
+    if not change and not stream:
+        return
+    i = msg.find("content-length")
+    if i < 0:
+        if msg.broken is not None:
+            raise BadMessage(msg.broken)
+        if stream:
+            length = len(msg.text) - msg.body_offset + change
+            lumps.insert(msg.headers_end, f"Content-Length: {length}\r\n")
+        return
+    if msg.broken is not None:
+        raise BadMessage(msg.broken)
+    length = len(msg.text) - msg.body_offset + change
+    if change or msg.content_length != length:
+        start, end = msg.value_span(i)
+        lumps.replace(start, end, str(length))
+
+
+def build_forward(
+    msg: Message,
+    *,
+    via: str,
+    uri: str | None = None,
+    path: str | None = None,
+    lumps: Lumps | None = None,
+    send: ListenSocket | None = None,
+    proto: str = "udp",
+    update_via: bool = True,
+) -> str:
+    """The request as it goes to the next hop; BadMessage if its Via cannot be read.
+
+    `via` is our Via line, "" for none; `uri` the new request-URI (else the message's own); `path` the value of a Route
+    header to be put in; `lumps` the branch's edits where they are not the message's.
+    """
+    edits = lumps.copy() if lumps is not None else (msg.lumps.copy() if msg.has_lumps else Lumps())
+    adjust_content_length(msg, edits, proto)
+    top = msg.via
+    i = msg.find("via")
+    above = msg.span(i)[0] if i else msg._headers_start
+    text = msg.text
+    if path:
+        route = msg.find("route")
+        line = f"Route: {path}\r\n"
+        if route >= 0:
+            edits.insert(msg.span(route)[0], line)
+        else:
+            via += line
+    if via:
+        edits.insert(above, via)
+    if update_via:
+        received, rport = received_param(msg, top), rport_param(msg, top)
+        if received:
+            if top.received is not None:
+                start, end = top.received_span
+                edits.replace(start - 1, end, received)
+            elif rport and top.rport is None:
+                edits.insert(top.host_end, rport + received)
+                rport = ""
+            else:
+                edits.insert(top.host_end, received)
+        if rport:
+            if top.rport is not None:
+                start, end = top.rport_span
+                edits.replace(start - 1, end, rport)
+            else:
+                edits.insert(top.host_end, rport)
+    if uri is None:
+        uri = msg.new_uri
+    if uri is not None:
+        start = msg.first_line_start + len(msg.method_text) + 1
+        edits.replace(start, start + len(msg.ruri), uri)
+    return apply(edits.edits, text, send, msg.socket)

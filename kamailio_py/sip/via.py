@@ -1,0 +1,222 @@
+"""Via headers: host, port and the parameters that decide where a reply goes.
+
+A `Via` knows the places in the message where Kamailio puts `received` and `rport`, so that a forwarded request or
+a reply can be made without touching the other bytes. One header may hold several Vias separated by commas.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from kamailio_py.sip.errors import BadMessage
+
+_HEAD = re.compile(
+    r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/;,]+)[ \t\r\n]+"
+    r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)[ \t\r\n]*(?::[ \t\r\n]*([0-9]+))?[ \t\r\n]*",
+    re.IGNORECASE,
+)
+_HOSTPORT = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?")
+_UNUSUAL = re.compile(r'["(, \t\r\n]')
+_SPACE = " \t\r\n"
+
+
+@lru_cache(4096)
+def _hostport(text: str) -> tuple[str, str, int] | None:
+    """Host, port as text and port of "host:port" written without blanks."""
+    match = _HOSTPORT.fullmatch(text)
+    if match is None:
+        return None
+    host, port = match.groups()
+    return host, port or "", int(port) if port else 0
+
+
+class Via:
+    """One Via value of a message.
+
+    start, end      where the value stands in the text it was parsed from; `end` excludes a following comma
+    host_end        end of host and port: `received` goes here when there are no parameters
+    params_start    position after the first `;`, or -1
+    received, rport, branch, i, alias    None when absent, "" without value
+    *_span          where that parameter stands, without the `;` before it
+    more            another Via follows in the same header
+    """
+
+    __slots__ = (
+        "alias", "branch", "branch_span", "end", "host", "host_end", "i", "more", "params", "params_start", "port",
+        "port_text", "received", "received_span", "rport", "rport_span", "start", "transport",
+    )  # fmt: skip
+
+    host: str
+    port_text: str
+    port: int
+    branch: str | None
+    received: str | None
+    rport: str | None
+    i: str | None
+    alias: str | None
+
+    def __init__(self, text: str, start: int, end: int) -> None:
+        """Parse the Via at text[start:end], or the first of several there; BadMessage if it is none."""
+        self.branch = self.received = self.rport = self.i = self.alias = None
+        if text[start] == " ":
+            start += 1
+        if text.startswith("SIP/2.0/", start):
+            blank = text.find(" ", start, end)
+            semicolon = text.find(";", blank, end)
+            if 0 < blank < semicolon:
+                found = _hostport(text[blank + 1 : semicolon])
+                if found is not None:
+                    params = text[semicolon + 1 : end]
+                    if _UNUSUAL.search(params) is None:
+                        self.host, self.port_text, self.port = found
+                        self.transport = text[start + 8 : blank]
+                        self.start = start
+                        self.end = end
+                        self.host_end = semicolon
+                        self.params_start = semicolon + 1
+                        self.params = params
+                        self.more = False
+                        self._plain_params(params, semicolon + 1)
+                        if self.port > 65535:
+                            raise BadMessage("bad port in Via")
+                        return
+        self._parse(text, start, end)
+
+    def _plain_params(self, params: str, at: int) -> None:
+        """Parameters without quotes, blanks and commas; `at` is where they stand in the message."""
+        for part in params.split(";"):
+            name, equals, value = part.partition("=")
+            end = at + len(part)
+            if name == "branch":
+                if self.branch is None:
+                    self.branch = value
+                    self.branch_span = (at, end)
+            elif name == "rport":
+                if self.rport is None:
+                    self.rport = value
+                    self.rport_span = (at, end)
+            else:
+                self._param(name.lower(), value, at, end)
+            if not name or (equals and not value):
+                raise BadMessage("bad parameter in Via")
+            at = end + 1
+
+    def _param(self, name: str, value: str, start: int, end: int) -> None:
+        if name == "received":
+            if self.received is None:
+                self.received = value
+                self.received_span = (start, end)
+        elif name == "branch":
+            if self.branch is None:
+                self.branch = value
+                self.branch_span = (start, end)
+        elif name == "rport":
+            if self.rport is None:
+                self.rport = value
+                self.rport_span = (start, end)
+        elif name == "i":
+            self.i = value
+        elif name == "alias":
+            self.alias = value
+
+    def _parse(self, text: str, start: int, end: int) -> None:
+        """Vias with blanks, quotes, comments, without parameters, or followed by another."""
+        match = _HEAD.match(text, start, end)
+        if match is None:
+            raise BadMessage("bad Via")
+        _, _, self.transport, self.host, port = match.groups()
+        self.port_text = port or ""
+        self.port = int(port) if port else 0
+        if self.port > 65535:
+            raise BadMessage("bad port in Via")
+        self.start = match.start(1)
+        self.host_end = match.end(5) if port else match.end(4)
+        self.params = ""
+        self.params_start = -1
+        self.more = False
+        at = match.end()
+        if at < end and text[at] == ";":
+            self.params_start = at + 1
+            at = self._any_params(text, at + 1, end)
+        if at < end and text[at] == "(":
+            at = _after_comment(text, at, end)
+        self.end = at
+        if at < end:
+            if text[at] != ",":
+                raise BadMessage("rubbish after Via")
+            self.more = True
+        while text[self.end - 1] in _SPACE:
+            self.end -= 1
+
+    def _any_params(self, text: str, at: int, end: int) -> int:
+        """Walk over the parameters from `at`; the position where they end."""
+        begin = at
+        while True:
+            stop = _param_end(text, at, end)
+            name, equals, value = text[at:stop].partition("=")
+            name = name.strip(_SPACE)
+            value = value.strip(_SPACE)
+            if not name or (equals and not value) or any(c in name for c in _SPACE):
+                raise BadMessage("bad parameter in Via")
+            last = stop
+            while text[last - 1] in _SPACE:
+                last -= 1
+            first = at
+            while text[first] in _SPACE:
+                first += 1
+            self._param(name.lower(), value, first, last)
+            if stop >= end or text[stop] != ";":
+                self.params = text[begin:last]
+                return stop
+            at = stop + 1
+
+    def param(self, name: str) -> str | None:
+        """Value of a parameter as written, "" without value, None if it is not there."""
+        at, params = 0, self.params
+        while at < len(params):
+            stop = _param_end(params, at, len(params))
+            key, _, value = params[at:stop].partition("=")
+            if key.strip(_SPACE).lower() == name:
+                return value.strip(_SPACE)
+            at = stop + 1
+        return None
+
+
+def _param_end(text: str, at: int, end: int) -> int:
+    """Where a parameter ends that may have a quoted value: at `;`, `,`, `(` or the end."""
+    quoted = False
+    while at < end:
+        c = text[at]
+        if quoted:
+            if c == "\\":
+                at += 1
+            elif c == '"':
+                quoted = False
+        elif c == '"':
+            quoted = True
+        elif c in ";,(":
+            return at
+        at += 1
+    if quoted:
+        raise BadMessage("quote in Via does not end")
+    return end
+
+
+def _after_comment(text: str, at: int, end: int) -> int:
+    depth = 0
+    while at < end:
+        c = text[at]
+        if c == "\\":
+            at += 1
+        elif c == "(":
+            depth += 1
+        elif c == ")":
+            depth -= 1
+            if not depth:
+                at += 1
+                while at < end and text[at] in _SPACE:
+                    at += 1
+                return at
+        at += 1
+    raise BadMessage("comment in Via does not end")
