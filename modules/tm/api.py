@@ -1,0 +1,166 @@
+"""What other modules may do with transactions: `core.module("tm").api`.
+
+    api = self.core.module("tm").api
+    t = api.current(ctx)
+    ident = api.suspend(ctx)                  # (index, label), or a number as t_suspend() returns it
+    code = api.resume(index, label, entry)    # as t_continue()
+
+Functions that take a context work on its message and may make or find its transaction; `Transaction` objects are handles
+of this process on a cell in shared memory, see transaction.py for what can be read from them. A handle that was got by
+`lookup*` holds a reference and must be given back by `release`; that of `current` belongs to the context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kamailio_py.sip.message import Message
+
+if TYPE_CHECKING:
+    from kamailio_py.config.program import Entry
+    from kamailio_py.modules.tm import Tm
+    from kamailio_py.modules.tm.transaction import Transaction
+    from kamailio_py.script.context import Context
+
+EVENTS = (
+    "request-in",  # f(ctx, t)            a request made a transaction
+    "request-out",  # f(t, branch, text)   a branch was sent
+    "response-in",  # f(t, branch, msg)    a reply came for a branch
+    "response-out",  # f(t, code, msg)      a reply goes upstream; msg is None for one made here
+    "failure",  # f(t, code)           the best final reply is >= 300, before failure_route
+    "e2e-ack",  # f(ctx, t)            the ACK of a 2xx passes
+    "e2e-cancel",  # f(ctx, t)            a CANCEL for t (the INVITE's transaction) was received
+    "completed",  # f(t, code)           a final reply was sent upstream
+    "destroyed",  # f(t)                 the cell is about to be freed
+)
+
+
+class Api:
+    """See the head of the file."""
+
+    def __init__(self, tm: Tm) -> None:
+        self.tm = tm
+
+    # the transaction of a run
+
+    def current(self, ctx: Context) -> Transaction | None:
+        """The transaction this run belongs to, if there is one already; nothing is looked up."""
+        return ctx.t
+
+    def find(self, ctx: Context) -> Transaction | None:
+        """The transaction of the run, looked up by the message (request, reply, ACK) if that was not done yet."""
+        return self.tm.find(ctx)
+
+    def newtran(self, ctx: Context) -> int:
+        """t_newtran(): 1 made, 0 the message was a retransmission and is dealt with, negative on errors."""
+        return self.tm.server.newtran(ctx)
+
+    def reply(self, ctx: Context, code: int, reason: str) -> int:
+        """t_reply(): 1, or -1 when it cannot be sent (no transaction, a final reply was sent before)."""
+        return self.tm.server.reply_from_script(ctx, code, reason)
+
+    def reply_to(self, t: Transaction, code: int, reason: str) -> int:
+        """Answer any transaction, such as one that was looked up by its name."""
+        return self.tm.server.reply_stored(t, code, reason)
+
+    def relay(self, ctx: Context) -> int:
+        """t_relay() without arguments."""
+        return self.tm.forward.relay(ctx)
+
+    def release_transaction(self, ctx: Context) -> int:
+        """t_release()."""
+        return self.tm.server.release_from_script(ctx)
+
+    # transactions by name
+
+    def ident(self, t: Transaction) -> tuple[int, int]:
+        """(hash index, hash label)."""
+        return t.index, t.label
+
+    def lookup(self, index: int, label: int) -> Transaction | None:
+        """A handle with a reference, or None."""
+        return self.tm.table.find_ident(index, label)
+
+    def lookup_callid(self, call_id: str, cseq: str) -> Transaction | None:
+        """The INVITE transaction of a Call-ID and CSeq number, with a reference."""
+        return self.tm.table.find_callid(call_id, cseq)
+
+    def lookup_invite(self, ctx: Context) -> Transaction | None:
+        """The INVITE transaction a CANCEL (or its request) belongs to, with a reference."""
+        return self.tm.matching.original(ctx.msg)
+
+    def release(self, t: Transaction) -> None:
+        """Give back the reference of a lookup."""
+        self.tm.table.release(t)
+
+    # suspension
+
+    def suspend(self, ctx: Context) -> tuple[int, int] | int:
+        """t_suspend(): (index, label) of the transaction, which must exist.
+
+        A number instead: 1 the transaction was cancelled (the request is answered already: nothing will resume it), -3
+        a final reply was sent, -1 no transaction or no memory. On a reply it is the reply that is suspended.
+        """
+        return self.tm.suspension.suspend(ctx)
+
+    def resume(
+        self, index: int, label: int, entry: Entry | None, prepare: Callable[[Context], Any] | None = None
+    ) -> int:
+        """t_continue(): run `entry` on the suspended transaction and answer it if nothing else will.
+
+        1 done (also when it was cancelled or has timed out meanwhile, and nothing was run), -1 not found, -2 not
+        suspended. `prepare(ctx)` is called before the route, on the context it will run in.
+        """
+        return self.tm.suspension.resume(index, label, entry, prepare)
+
+    def cancel_suspend(self, index: int, label: int) -> int:
+        """t_cancel_suspend(): take a suspension back, in the process that made it; the script goes on. 1 or negative."""
+        return self.tm.suspension.cancel(index, label)
+
+    # cancelling
+
+    def cancel_branches(self, t: Transaction, which: str = "all", branch: int = -1) -> int:
+        """Cancel pending branches: "all", "others" (than `branch`) or "this"; the number cancelled."""
+        return self.tm.canceling.cancel_branches(t, which, branch)
+
+    # what happens to transactions
+
+    def on(self, event: str, fn: Callable[..., Any]) -> None:
+        """Have `fn` called at one of EVENTS, in the process where it happens; register before forking."""
+        if event not in EVENTS:
+            raise ValueError(f"tm has no event {event}")
+        self.tm.events[event].append(fn)
+
+    # requests of our own
+
+    def callback(self, name: str, fn: Callable[[Transaction, int, Message | None, Any], Any]) -> None:
+        """Register `fn(t, code, reply or None, data)` under a name for `request`; before forking."""
+        self.tm.uac.callbacks[name] = fn
+
+    def request(
+        self,
+        method: str,
+        ruri: str,
+        from_: str,
+        to: str,
+        *,
+        headers: str = "",
+        body: str = "",
+        next_hop: str = "",
+        socket: Any = None,
+        call_id: str = "",
+        cseq: int = 10,
+        callback: str = "",
+        data: Any = None,
+    ) -> tuple[int, int] | None:
+        """Send a request of our own; its (index, label), or None when it could not be sent.
+
+        `from_` and `to` are header values, the From-tag is added when there is none; `headers` are complete lines. When
+        the transaction ends `callback` (a registered name) is called with the final reply and `data`, which marshal
+        must be able to write, in whichever process that happens.
+        """
+        return self.tm.uac.request(
+            method, ruri, from_, to, headers=headers, body=body, next_hop=next_hop, socket=socket, call_id=call_id,
+            cseq=cseq, callback=callback, data=data,
+        )  # fmt: skip
