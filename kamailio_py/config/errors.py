@@ -53,3 +53,11 @@ class CfgWarning(CfgError):
     def __str__(self) -> str:
         text = f"{self.position.path}, {self.position}: {self.message}"
         return f"{text} ({self.hint})" if self.hint else text
+
+
+class CfgErrors(Exception):
+    """All errors found in one reading of a config, in the order of the file."""
+
+    def __init__(self, errors: list[CfgError]) -> None:
+        super().__init__(f"{len(errors)} errors in the config")
+        self.errors = errors
