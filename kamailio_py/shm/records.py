@@ -92,7 +92,7 @@ class Record:
         cls.STRUCT = struct.Struct(layout + (f"{pad}x" if pad else ""))
         cls.SIZE = offset + pad
         cls.FIELDS = fields
-        cls.Values = namedtuple(f"{cls.__name__}Values", list(fields))
+        cls.Values = namedtuple(f"{cls.__name__}Values", list(fields))  # type: ignore[misc]
 
     @classmethod
     def unpack(cls, memory: Any, offset: int) -> Any:

@@ -1,0 +1,331 @@
+"""The shared memory of one instance: one POSIX object, everything in it found by name.
+
+Lives here: making, attaching and removing the object, and the building of arena, locks, tables, queues, wheel,
+counters and process table upon it. The master makes all of them before it forks; children inherit the mapping and set
+`processes.slot`. Who attaches from outside reads only: the same structures, built from the directory. Knows nothing
+of SIP. Takes no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import mmap
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import posix_ipc
+
+from kamailio_py.clock import Clock
+from kamailio_py.shm import instances, layout
+from kamailio_py.shm.arena import CLASSES, Arena, ArenaHead, SizeClass
+from kamailio_py.shm.counters import CounterName, Counters
+from kamailio_py.shm.errors import InstanceRunning, SharedMemoryError
+from kamailio_py.shm.locks import Identity, Lock, LockWord, free_dead
+from kamailio_py.shm.names import Name, Names
+from kamailio_py.shm.processes import Process, ProcessTable
+from kamailio_py.shm.queue import Item, Queue, QueueHead
+from kamailio_py.shm.records import Record
+from kamailio_py.shm.slabs import SLAB, SlabHead
+from kamailio_py.shm.table import Table
+from kamailio_py.shm.wheel import SLOTS, STRIPES, TimerNode, Wheel, WheelHead
+
+DEFAULT_SIZE = 64 << 20
+SMALLEST = 4 << 20
+PROCESSES = 256
+OWNERS = 512
+KINDS = 128
+
+
+class SharedMemory:
+    """See the head of the file.
+
+    `memory` is the mmap, for copying bytes; `u8`, `u32`, `u64`, `i64` are views whose index is the offset divided by
+    the width. `limited` says that the machine had less room than was asked for, `size` is what there is.
+    """
+
+    arena: Arena
+    counters: Counters
+    processes: ProcessTable
+    wheel: Wheel
+
+    def __init__(self, instance: str, memory: mmap.mmap, writable: bool) -> None:
+        self.instance = instance
+        self.memory = memory
+        self.writable = writable
+        self.size = len(memory)
+        self.limited = False
+        self.identity = Identity()
+        base = memoryview(memory)
+        self.u8, self.u32, self.u64, self.i64 = base, base.cast("I"), base.cast("Q"), base.cast("q")
+        self.structures: dict[str, layout.Structure] = {}
+        self.tables: dict[str, Table] = {}
+        self.queues: dict[str, Queue] = {}
+        self.lock_groups: dict[str, list[Lock]] = {}
+        self._spare = (0, 0)
+
+    # making and finding
+
+    @classmethod
+    def create(cls, instance: str, size: int = DEFAULT_SIZE, *, processes: int = PROCESSES) -> SharedMemory:
+        """Make the segment of an instance; one that a dead server left is replaced, InstanceRunning if it lives."""
+        name = instances.object_name(instance)
+        if size < SMALLEST:
+            raise SharedMemoryError(f"shared memory of {size} bytes is too small, {SMALLEST} are needed")
+        while True:
+            try:
+                shared = posix_ipc.SharedMemory(name, posix_ipc.O_CREX, mode=0o600)
+                break
+            except posix_ipc.ExistentialError:
+                found = instances.find(instance)
+                if found is not None and found.live:
+                    raise InstanceRunning(f"instance {instance} is running with pid {found.master}") from None
+                instances.remove(instance)
+        try:
+            place = os.fstatvfs(shared.fd)
+            # What tmpfs cannot back kills whoever touches it: better an arena that is exhausted early.
+            room = (place.f_bavail * place.f_frsize - (1 << 20)) if place.f_blocks else size
+            given = min(size, room) // SLAB * SLAB
+            if given < SMALLEST:
+                raise SharedMemoryError(f"{instances.DIRECTORY} has room for {room} bytes, {SMALLEST} are needed")
+            os.ftruncate(shared.fd, given)
+            self = cls(instance, mmap.mmap(shared.fd, given), True)
+        except BaseException:
+            posix_ipc.unlink_shared_memory(name)
+            raise
+        finally:
+            shared.close_fd()
+        self.limited = given < size // SLAB * SLAB
+        self._lay_out(processes)
+        return self
+
+    @classmethod
+    def attach(cls, instance: str) -> SharedMemory:
+        """Look into a segment, of a live server or of a dead one; read only, no lock is ever taken."""
+        try:
+            shared = posix_ipc.SharedMemory(instances.object_name(instance), read_only=True)
+        except posix_ipc.ExistentialError:
+            raise SharedMemoryError(f"no instance {instance}") from None
+        try:
+            memory = mmap.mmap(shared.fd, 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise SharedMemoryError("not a shared memory segment of kamailio-py") from None
+        finally:
+            shared.close_fd()
+        layout.read_header(memory)
+        self = cls(instance, memory, False)
+        self._open_all()
+        return self
+
+    def _lay_out(self, processes: int) -> None:
+        master = os.getpid()
+        started = int(Clock.now() * 1000)
+        layout.write_header(self.memory, self.instance, self.size, master, instances.process_start(master), started)
+        # What the arena itself stands on comes before it; everything else is reserved in it.
+        locks = layout.LAYOUT_SIZE
+        owners = locks + (CLASSES + 1) * LockWord.SIZE
+        arena = -(-(owners + Names.size(OWNERS)) // 64) * 64
+        slabs = (self.size - arena - Arena.size(self.size // SLAB)) // SLAB
+        first = -(-(arena + Arena.size(slabs)) // SLAB) * SLAB
+        slabs = (self.size - first) // SLAB
+        self._enter("arena.locks", "locks", locks, (CLASSES + 1) * LockWord.SIZE, LockWord, count=CLASSES + 1)
+        self._enter("owners", "names", owners, Names.size(OWNERS), Name, count=OWNERS)
+        self._enter("arena", "arena", arena, Arena.size(slabs), ArenaHead, first=first, slabs=slabs)
+        self._enter("arena.classes", "records", arena + ArenaHead.SIZE, CLASSES * SizeClass.SIZE, SizeClass)
+        self._enter("arena.slabs", "records", Arena.map_of(arena), SlabHead.SIZE + slabs, SlabHead, slabs=slabs)
+        self._make_locks("arena.locks", locks, CLASSES + 1)
+        self._open_arena()
+        self.reserve("counters", "counters", Counters.size(processes), CounterName, processes=processes)
+        self.reserve("processes", "processes", processes * Process.SIZE, Process, count=processes)
+        self._open_processes()
+        self.reserve("timer kinds", "names", Names.size(KINDS), Name, count=KINDS)
+        self.reserve("wheel", "wheel", Wheel.size(), WheelHead, slots=SLOTS)
+        self._describe("wheel.node", TimerNode)
+        self.locks("wheel.locks", STRIPES)
+        self._open_wheel()
+
+    def _open_all(self) -> None:
+        """Build everything from the directory of an attached segment."""
+        for structure in layout.read_entries(self.memory):
+            self.structures[structure.name] = structure
+        for structure in self.structures.values():
+            if structure.kind == "locks":
+                self._make_locks(structure.name, structure.offset, structure.description["count"])
+        self._open_arena()
+        self._open_processes()
+        self._open_wheel()
+        for structure in self.structures.values():
+            if structure.kind == "table":
+                self._open_table(structure)
+            elif structure.kind == "queue":
+                self._open_queue(structure)
+
+    # reserving, before forking
+
+    def reserve(self, name: str, kind: str, size: int, record: type[Record] | None = None, **geometry: Any) -> int:
+        """Zeroed room for a named structure of the instance, at a multiple of 64; `record` says what lies there."""
+        if name in self.structures:
+            raise SharedMemoryError(f"shared memory structure {name} exists already")
+        room = -(-size // 64) * 64
+        at, end = self._spare
+        if room <= end - at:
+            self._spare = at + room, end
+        else:
+            at = self.arena.reserve(room)
+            if not at:
+                raise SharedMemoryError(f"no room for {name}: {size} bytes of {self.size}")
+            end = -(-(at + room) // SLAB) * SLAB
+            if end - at - room > self._spare[1] - self._spare[0]:
+                self._spare = at + room, end
+        self._enter(name, kind, at, size, record, **geometry)
+        return at
+
+    def lock(self, name: str) -> Lock:
+        return self.locks(name, 1)[0]
+
+    def locks(self, name: str, count: int) -> list[Lock]:
+        offset = self.reserve(name, "locks", count * LockWord.SIZE, LockWord, count=count)
+        return self._make_locks(name, offset, count)
+
+    def table(self, name: str, buckets: int, stripes: int, record: type[Record] | None = None) -> Table:
+        """A hash table; `stripes`, the number of its locks, is a power of two not above `buckets`."""
+        if stripes & (stripes - 1) or not 0 < stripes <= buckets:
+            raise SharedMemoryError(f"table {name}: {stripes} stripes for {buckets} buckets")
+        self.reserve(name, "table", Table.size(buckets, stripes), record, buckets=buckets, stripes=stripes)
+        self.locks(f"{name}.locks", stripes)
+        return self._open_table(self.structures[name])
+
+    def queue(self, name: str, capacity: int) -> Queue:
+        processes = self.processes.count
+        offset = self.reserve(name, "queue", Queue.size(capacity, processes), QueueHead, capacity=capacity)
+        if "queue.item" not in self.structures:
+            self._describe("queue.item", Item)
+        Queue.lay_out(self.u64, offset, capacity, processes)
+        self.lock(f"{name}.lock")
+        return self._open_queue(self.structures[name])
+
+    def _enter(self, name: str, kind: str, at: int, size: int, record: type[Record] | None, **geometry: Any) -> None:
+        if record is not None:
+            geometry["layout"] = record.layout()
+        structure = layout.Structure(name, kind, at, size, geometry)
+        layout.add_entry(self.memory, structure)
+        # As an outside reader gets it.
+        self.structures[name] = layout.Structure(name, kind, at, size, json.loads(json.dumps(geometry)))
+
+    def _describe(self, name: str, record: type[Record]) -> None:
+        """The layout of records that do not lie in one place: list them in the directory without a place."""
+        self._enter(name, "records", 0, 0, record)
+
+    # building upon what is laid out
+
+    def _make_locks(self, name: str, offset: int, count: int) -> list[Lock]:
+        made = self.lock_groups[name] = []
+        for number in range(count):
+            title = f"{name}[{number}]" if count > 1 else name
+            made.append(Lock(title, self.u64, offset + number * LockWord.SIZE, self.identity, self.writable))
+        return made
+
+    def _open_arena(self) -> None:
+        arena, owners = self.structures["arena"], self.structures["owners"]
+        self.arena = Arena(
+            self.memory, self.u64, arena.offset, arena.description["first"], arena.description["slabs"],
+            self.lock_groups["arena.locks"], Names("owners", self.memory, owners.offset, OWNERS), self._describe,
+        )  # fmt: skip
+
+    def _open_processes(self) -> None:
+        counters, processes = self.structures["counters"], self.structures["processes"]
+        count = processes.description["count"]
+        self.counters = Counters(self.memory, self.i64, counters.offset, count, self.identity)
+        self.processes = ProcessTable(self.memory, self.u64, processes.offset, count, self.identity, self.counters)
+
+    def _open_wheel(self) -> None:
+        kinds = Names("timer kinds", self.memory, self.structures["timer kinds"].offset, KINDS)
+        self.wheel = Wheel(
+            self.memory, self.u64, self.structures["wheel"].offset, self.lock_groups["wheel.locks"], kinds
+        )
+
+    def _open_table(self, structure: layout.Structure) -> Table:
+        name, shape = structure.name, structure.description
+        locks = self.lock_groups[f"{name}.locks"]
+        self.tables[name] = Table(name, self.u64, structure.offset, shape["buckets"], shape["stripes"], locks)
+        return self.tables[name]
+
+    def _open_queue(self, structure: layout.Structure) -> Queue:
+        name = structure.name
+        lock = self.lock_groups[f"{name}.lock"][0]
+        queue = Queue(name, self.memory, self.u64, structure.offset, lock, self.identity)
+        self.queues[name] = queue
+        if self.writable:
+            queue.open()
+            lock.mend = queue.post_missing
+        return queue
+
+    # after a death
+
+    def release_dead(self, slot: int) -> list[str]:
+        """Free the locks a dead process held, what they guard made sound first; their names.
+
+        For the master: no lock is taken. The dead one is no longer running when this is called.
+        """
+        table = self.processes
+        every = [lock for group in self.lock_groups.values() for lock in group]
+        freed = free_dead(every, slot, lambda: table.intents(without=slot), table.intent(slot))
+        table.leave(slot)
+        for queue in self.queues.values():
+            queue.post_missing()
+        return [lock.name for lock in freed]
+
+    def give_back(self, slot: int) -> bool:
+        """Put the item that the dead process had in hand back into its queue; whether it had one.
+
+        For a living process, after release_dead(): the queue's lock is taken.
+        """
+        claim = self.processes.claim_of(slot)
+        return any(queue.give_back(claim) for queue in self.queues.values())
+
+    # looking on
+
+    @property
+    def header(self) -> Any:
+        return layout.read_header(self.memory)
+
+    @property
+    def live(self) -> bool:
+        """Whether the server that made the segment runs."""
+        header = self.header
+        return instances.is_live(header.master, header.master_start)
+
+    def held(self) -> Mapping[str, int]:
+        """Locks that are held at this moment: name -> slot of the holder."""
+        return {lock.name: lock.holder for group in self.lock_groups.values() for lock in group if lock.holder >= 0}
+
+    def check(self) -> list[str]:
+        """Everything that is wrong with the structures, nobody working on them meanwhile; [] if they are sound."""
+        checks: list[Callable[[], list[str]]] = [self.arena.check, self.wheel.check]
+        checks += [table.check for table in self.tables.values()]
+        checks += [queue.check for queue in self.queues.values()]
+        found = [f"lock {name} is held by process {slot}" for name, slot in self.held().items()]
+        for check in checks:
+            found += check()
+        return found
+
+    # the end
+
+    def close(self) -> None:
+        """Leave the segment; what was built upon it is of no use afterwards."""
+        if self.writable:
+            for group in self.lock_groups.values():
+                for lock in group:
+                    lock.close()
+            for queue in self.queues.values():
+                queue.close()
+        for view in (self.i64, self.u64, self.u32, self.u8):
+            view.release()
+        with contextlib.suppress(BufferError):
+            self.memory.close()
+
+    def unlink(self) -> None:
+        """Remove the object; processes that have it keep it until they leave."""
+        with contextlib.suppress(posix_ipc.ExistentialError):
+            posix_ipc.unlink_shared_memory(instances.object_name(self.instance))

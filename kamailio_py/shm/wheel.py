@@ -1,0 +1,285 @@
+"""The timing wheel: timers with millisecond due times, whose cost does not depend on how many are pending.
+
+Lives here: adding, cancelling and firing nodes that are embedded in the records of others. 65536 slots of 5 ms
+make one lap of 327 seconds; a timer due later waits in its slot for its lap. Chains of slots are guarded by 16 locks.
+
+Who may do what: any process adds and cancels; one process runs the wheel. A node is fresh (all zero), pending, or
+being fired. cancel() says True if it took the node out: it will not fire. False means that it does not pend: it was
+never added, or it has been taken out to be fired. So a pending timer counts as a reference to its record, and that
+reference passes to whoever took it out: to the caller of a cancel() that said True, otherwise to the handler. A
+handler may add its node again. Adding and cancelling one node at the same time is what the lock of its record is for.
+
+Time: a timer never fires early, and at most one grain and one round of the timer process late. A timer due in the
+past fires in the next run. After a stall everything due fires once, in order of due times.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from kamailio_py import points
+from kamailio_py.shm import chain
+from kamailio_py.shm.errors import SharedMemoryError
+from kamailio_py.shm.locks import Lock
+from kamailio_py.shm.names import Names
+from kamailio_py.shm.records import Record, u16, u32, u64
+
+GRAIN = 5
+SLOTS = 65536
+STRIPES = 16
+
+
+class TimerNode(Record):
+    """What a record with a timer embeds: `timer = raw(TimerNode.SIZE, ...)`. Zeroed before its first use."""
+
+    next = u64("next node of the slot")
+    prev = u64("previous node of the slot, 0 for the first")
+    due = u64("monotonic milliseconds when it is due")
+    kind = u16("number of its kind, which names the handler")
+    state = u16("0 not pending, 1 being added, 2 pending, 3 being fired")
+    slot = u32("the slot it is in")
+
+
+class WheelHead(Record):
+    """State of the wheel; the heads of the slots follow it."""
+
+    horizon = u64("tick up to which a run is or was going: nodes are only added behind it")
+    done = u64("tick up to which every slot was fired")
+    firing = u64("offset of the node that was taken out last and still has to be fired, 0 if none")
+    fired = u64("timers fired")
+
+
+_MASK = SLOTS - 1
+_STATE = 0xFFFF << 16
+_ADDING, _PENDING, _FIRING = 1 << 16, 2 << 16, 3 << 16
+_KIND = 0xFFFF
+_FILLED = re.compile(rb"[^\0]")
+
+
+class Wheel:
+    """See the head of the file."""
+
+    __slots__ = (
+        "_again", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_locks", "_memory", "_words",
+        "kinds", "offset",
+    )  # fmt: skip
+
+    def __init__(self, memory: Any, words: Any, offset: int, locks: Sequence[Lock], kinds: Names) -> None:
+        self.offset = offset
+        self.kinds = kinds
+        self._memory = memory
+        self._words = words
+        self._locks = list(locks)
+        self._heads = (offset + WheelHead.SIZE) >> 3
+        self._horizon, self._done, self._firing, self._fired = (
+            (offset + field) >> 3 for field in (WheelHead.horizon, WheelHead.done, WheelHead.firing, WheelHead.fired)
+        )
+        self._handlers: dict[int, Callable[[int], None]] = {}
+        self._again: set[int] = set()
+        for stripe, lock in enumerate(self._locks):
+            lock.mend = lambda stripe=stripe: self._mend(stripe)
+
+    @staticmethod
+    def size() -> int:
+        return WheelHead.SIZE + 8 * SLOTS
+
+    def kind(self, name: str, handler: Callable[[int], None], *, again: bool = False) -> int:
+        """Register `handler(node offset)`; before forking.
+
+        With `again` a timer whose handler did not return because its process died is fired once more by the next one;
+        only for handlers that bear being repeated and do not free the record of the node.
+        """
+        if name in self.kinds.numbers:
+            raise SharedMemoryError(f"timer kind {name} is registered twice")
+        number = self.kinds.number(name)
+        self._handlers[number] = handler
+        if again:
+            self._again.add(number)
+        return number
+
+    def add(self, node: int, due_ms: int, kind: int) -> None:
+        """Let the node, which does not pend, fire at `due_ms`."""
+        words = self._words
+        tick = (due_ms + (GRAIN - 1)) // GRAIN
+        while True:
+            horizon = words[self._horizon]
+            if tick <= horizon:
+                tick = horizon + 1
+            slot = tick & _MASK
+            lock = self._locks[slot & (STRIPES - 1)]
+            lock.acquire()
+            if words[self._horizon] < tick:
+                break
+            lock.release()  # a run has passed the slot meanwhile
+        index = node >> 3
+        head = self._heads + slot
+        tag = slot << 32 | kind
+        words[index + 3] = tag | _ADDING
+        words[index + 2] = due_ms
+        first = words[head]
+        words[index] = first
+        words[index + 1] = 0
+        words[head] = node
+        if first:
+            words[(first >> 3) + 1] = node
+        words[index + 3] = tag | _PENDING
+        lock.release()
+
+    def cancel(self, node: int) -> bool:
+        """Take the node out; True if it will not fire, False if it was not pending."""
+        words = self._words
+        index = node >> 3
+        while True:
+            tag = words[index + 3]
+            if tag & _STATE != _PENDING:
+                return False
+            slot = tag >> 32
+            lock = self._locks[slot & (STRIPES - 1)]
+            lock.acquire()
+            if words[index + 3] == tag:
+                break
+            lock.release()  # it was fired, and perhaps added again, just now
+        words[index + 3] = tag & _KIND
+        following = words[index]
+        previous = words[index + 1]
+        if previous:
+            words[previous >> 3] = following
+        else:
+            words[self._heads + slot] = following
+        if following:
+            words[(following >> 3) + 1] = previous
+        lock.release()
+        return True
+
+    def pending(self, node: int) -> bool:
+        return self._words[(node >> 3) + 3] & _STATE == _PENDING
+
+    def run(self, now_ms: int) -> int:
+        """Fire everything that is due; the number fired. Only in the timer process.
+
+        An exception from a handler leaves; what was not fired yet fires in the next run.
+        """
+        words = self._words
+        now = now_ms // GRAIN
+        fired = self._resume() if words[self._firing] else 0
+        done = words[self._done]
+        if now <= done:
+            return fired
+        words[self._horizon] = now
+        for due, node, tag in self._due(done + 1, now):
+            lock = self._locks[(tag >> 32) & (STRIPES - 1)]
+            lock.acquire()
+            index = node >> 3
+            if words[index + 3] != tag or words[index + 2] != due:
+                lock.release()  # cancelled since it was looked at, or used for something new
+                continue
+            kind = tag & _KIND
+            words[self._firing] = node
+            words[index + 3] = kind | _FIRING
+            chain.unlink(words, self._heads + (tag >> 32), node)
+            lock.release()
+            points.point("shm.wheel.fired")
+            self._fire(node, kind)
+            fired += 1
+        words[self._done] = now
+        words[self._fired] += fired
+        return fired
+
+    def _fire(self, node: int, kind: int) -> None:
+        if kind not in self._again:
+            self._words[self._firing] = 0
+        try:
+            self._handlers[kind](node)
+        finally:
+            self._words[self._firing] = 0
+
+    def _resume(self) -> int:
+        """The timer process before this one died at a node: before its handler, or in one that bears repeating."""
+        node = self._words[self._firing]
+        tag = self._words[(node >> 3) + 3]
+        if tag & _STATE != _FIRING:
+            self._words[self._firing] = 0
+            return 0
+        self._fire(node, tag & _KIND)
+        return 1
+
+    def _due(self, first: int, last: int) -> list[tuple[int, int, int]]:
+        """(due, node, tag) of what is due in the slots of these ticks, in order; they pend still."""
+        words = self._words
+        limit = last * GRAIN
+        found = []
+        slots: Any = (tick & _MASK for tick in range(first, last + 1))
+        if last - first >= STRIPES:
+            # Whoever is adding behind the old horizon has done so once each lock was free for a moment.
+            for lock in self._locks:
+                lock.acquire()
+                lock.release()
+            slots = self._filled(first, last)
+        for slot in slots:
+            lock = self._locks[slot & (STRIPES - 1)]
+            lock.acquire()
+            node = words[self._heads + slot]
+            while node:
+                index = node >> 3
+                due = words[index + 2]
+                if due <= limit:
+                    found.append((due, node, words[index + 3]))
+                node = words[index]
+            lock.release()
+        found.sort()
+        return found
+
+    def _filled(self, first: int, last: int) -> Iterator[int]:
+        """Slots with nodes in them among those of the ticks."""
+        if last - first >= SLOTS:
+            ranges = [(0, SLOTS)]
+        else:
+            low, high = first & _MASK, (last & _MASK) + 1
+            ranges = [(low, high)] if low < high else [(low, SLOTS), (0, high)]
+        base = self._heads << 3
+        for low, high in ranges:
+            at = base + low * 8
+            while found := _FILLED.search(self._memory, at, base + high * 8):
+                slot = (found.start() - base) >> 3
+                yield slot
+                at = base + (slot + 1) * 8
+
+    def nodes(self) -> Iterator[tuple[int, int, int]]:
+        """(offset, due, kind) of all pending nodes, slot by slot, without a lock: for looking on."""
+        for slot in self._filled(0, SLOTS):
+            for node in chain.walk(self._words, self._heads + slot):
+                yield node, self._words[(node >> 3) + 2], self._words[(node >> 3) + 3] & _KIND
+
+    @property
+    def fired(self) -> int:
+        """Timers fired since the start."""
+        return self._words[self._fired]
+
+    def _mend(self, stripe: int) -> None:
+        """After the death of a holder: finish adding what is linked, unlink what was cancelled or fired."""
+        words = self._words
+        for slot in self._filled(0, SLOTS):
+            if slot & (STRIPES - 1) != stripe:
+                continue
+            head = self._heads + slot
+            chain.mend(words, head)
+            for node in list(chain.walk(words, head)):
+                tag = words[(node >> 3) + 3]
+                if tag & _STATE == _ADDING:
+                    words[(node >> 3) + 3] = tag - _ADDING + _PENDING
+                elif tag & _STATE != _PENDING:
+                    chain.unlink(words, head, node)
+
+    def check(self) -> list[str]:
+        """What is wrong with the wheel, nobody working on it meanwhile."""
+        found = []
+        for slot in self._filled(0, SLOTS):
+            broken = chain.faults(self._words, self._heads + slot)
+            found += [f"wheel slot {slot}: {fault}" for fault in broken]
+            for node in () if broken else chain.walk(self._words, self._heads + slot):
+                tag = self._words[(node >> 3) + 3]
+                if tag & _STATE != _PENDING or tag >> 32 != slot:
+                    found.append(f"wheel slot {slot}: node {node} has state {tag >> 16 & 0xFFFF}, slot {tag >> 32}")
+        return found
