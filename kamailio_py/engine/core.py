@@ -52,10 +52,10 @@ class Core:
         self.clock = clock or Clock()
         self.random = rng or random.Random()
         self.cfg = GlobalValues()
+        self.defines: dict[str, str] = {}
         self.registry = Registry(self)
         self.addresses = Addresses(self)
         self.tasks = TaskQueues(self)
-        self.defines: dict[str, str] = {}
         self.instance = ""
         self.program: Program = None  # type: ignore[assignment]  # set by load, before anything runs
         self.shm: SharedMemory = None  # type: ignore[assignment]  # set before mod_init

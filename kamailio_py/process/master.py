@@ -20,6 +20,8 @@ from kamailio_py.options import Options
 from kamailio_py.process import timers
 from kamailio_py.process.exits import describe
 from kamailio_py.process.process import Process
+from kamailio_py.shm import instances
+from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.transport.udp import BindError, Udp
 
@@ -66,7 +68,7 @@ class Master:
         core.sender = self.udp.send
         try:
             core.shm = SharedMemory.create(core.instance, self.shm_bytes)
-        except OSError as error:
+        except (OSError, SharedMemoryError) as error:
             raise StartError(f"could not make {self.shm_bytes} bytes of shared memory: {error}") from None
         try:
             core.tasks.create()
@@ -75,9 +77,10 @@ class Master:
             logger.crit(str(error))
             raise StartError(str(error)) from None
         core.engine = Engine(core)
+        self._restarts = core.statistic("core", "restarted_processes")
         core.child_init(Rank.INIT)
         self.plan = self._plan()
-        core.shm.processes.start(0, os.getpid(), Rank.MAIN, "main process - attendant")
+        core.shm.processes.enter(Rank.MAIN, self.plan[0].description, core.clock.ms())
 
     def _plan(self) -> list[ProcessSpec]:
         """All processes in Kamailio's order; index 0 is this one."""
@@ -134,7 +137,7 @@ class Master:
         processes = self.core.shm.processes
         while True:
             arrived = signal.sigtimedwait(WAITED_FOR, 1.0)
-            processes.beat()
+            processes.beat(self.core.clock.ms())
             if arrived is None:
                 continue
             number = arrived.si_signo
@@ -183,16 +186,16 @@ class Master:
         return True
 
     def _restart(self, index: int) -> None:
-        memory = self.core.shm
-        memory.recover(index)
-        memory.processes.count_restart(index)
+        for name in self.core.shm.release_dead(index):
+            logger.alert(f"lock {name} was held by the dead process {index}: freed")
+        self.core.count(self._restarts)
         reader = self._fork(index)
         if os.read(reader, 1) == b"+":
             logger.notice(f"process {index} ({self.plan[index].description}) was started again")
         os.close(reader)
 
     def _keep_copy(self) -> None:
-        path = self.core.shm.copy_crashed()
+        path = instances.keep(self.core.instance, f"{self.core.instance}.crash.{int(self.core.clock.now())}")
         logger.alert(f"a copy of the shared memory was kept as {path}")
 
     # stop

@@ -64,7 +64,9 @@ class Process:
         log.settings.index = self.index
         core = self.core
         core.random.seed()
-        core.shm.processes.start(self.index, os.getpid(), self.spec.rank, self.spec.description)
+        core.shm.processes.slot = self.index
+        core.shm.processes.enter(self.spec.rank, self.spec.description, core.clock.ms())
+        core.shm.give_back(self.index)
         # what exists now is shared with the other processes and never garbage; per-message garbage has no cycles
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)

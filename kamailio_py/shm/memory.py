@@ -29,6 +29,7 @@ from kamailio_py.shm.queue import Item, Queue, QueueHead
 from kamailio_py.shm.records import Record
 from kamailio_py.shm.slabs import SLAB, SlabHead
 from kamailio_py.shm.table import Table
+from kamailio_py.shm.trace import Trace, TraceEvent
 from kamailio_py.shm.wheel import SLOTS, STRIPES, TimerNode, Wheel, WheelHead
 
 DEFAULT_SIZE = 64 << 20
@@ -48,6 +49,7 @@ class SharedMemory:
     arena: Arena
     counters: Counters
     processes: ProcessTable
+    trace: Trace
     wheel: Wheel
 
     def __init__(self, instance: str, memory: mmap.mmap, writable: bool) -> None:
@@ -139,6 +141,8 @@ class SharedMemory:
         self.reserve("counters", "counters", Counters.size(processes), CounterName, processes=processes)
         self.reserve("processes", "processes", processes * Process.SIZE, Process, count=processes)
         self._open_processes()
+        self.reserve("trace", "trace", Trace.size(processes), TraceEvent, processes=processes)
+        self._open_trace()
         self.reserve("timer kinds", "names", Names.size(KINDS), Name, count=KINDS)
         self.reserve("wheel", "wheel", Wheel.size(), WheelHead, slots=SLOTS)
         self._describe("wheel.node", TimerNode)
@@ -154,6 +158,7 @@ class SharedMemory:
                 self._make_locks(structure.name, structure.offset, structure.description["count"])
         self._open_arena()
         self._open_processes()
+        self._open_trace()
         self._open_wheel()
         for structure in self.structures.values():
             if structure.kind == "table":
@@ -238,6 +243,10 @@ class SharedMemory:
         count = processes.description["count"]
         self.counters = Counters(self.memory, self.i64, counters.offset, count, self.identity)
         self.processes = ProcessTable(self.memory, self.u64, processes.offset, count, self.identity, self.counters)
+
+    def _open_trace(self) -> None:
+        trace = self.structures["trace"]
+        self.trace = Trace(self.memory, trace.offset, trace.description["processes"], self.identity, Clock.us)
 
     def _open_wheel(self) -> None:
         kinds = Names("timer kinds", self.memory, self.structures["timer kinds"].offset, KINDS)

@@ -92,7 +92,7 @@ def weights(reference: Path) -> dict[str, int]:
     """Module -> number of public config sets that load it with their active branches."""
     with (reference / "usage" / "modules.tsv").open() as table:
         rows = list(csv.reader(table, delimiter="\t"))
-    return {row[0]: int(row[1]) for row in rows[1:] if len(row) > 1 and row[1].isdigit()}
+    return {row[1]: int(row[2]) for row in rows[1:] if len(row) > 2 and row[2].isdigit()}
 
 
 def report(reference: Path) -> Iterable[str]:

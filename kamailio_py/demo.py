@@ -1,0 +1,115 @@
+"""What `make run` does: start a server, send it one request, and tell from shared memory what became of it.
+
+    python -m kamailio_py.demo --cfg cfg/async.cfg --port 5060
+
+The timeline is read from the ring of events in the server's shared memory, attached to read-only as any other
+onlooker may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+
+from sipmessage import URI, Address, CSeq, Message, Request, Response, Via
+
+from kamailio_py.shm.memory import SharedMemory
+from kamailio_py.shm.trace import Event
+
+HOST = "127.0.0.1"
+WAIT = 15.0
+
+
+def request(port: int, local: tuple[str, int], method: str = "INFO") -> Request:
+    """One SIP request to the server, with a Call-ID of its own."""
+    made = Request(method, URI.parse(f"sip:demo@{HOST}:{port}"))
+    made.via = [Via.parse(f"SIP/2.0/UDP {local[0]}:{local[1]};branch=z9hG4bK{secrets.token_hex(8)};rport")]
+    made.from_address = Address.parse(f"<sip:client@{HOST}>;tag={secrets.token_hex(4)}")
+    made.to_address = Address.parse(f"<sip:demo@{HOST}>")
+    made.call_id = secrets.token_hex(8)
+    made.cseq = CSeq(1, method)
+    made.max_forwards = 70
+    made.content_length = 0
+    return made
+
+
+def ask(client: socket.socket, port: int, method: str) -> tuple[Response | None, float]:
+    """Send a request and wait for its final reply; the reply and the seconds it took."""
+    started = time.monotonic()
+    client.sendto(bytes(request(port, client.getsockname(), method)), (HOST, port))
+    client.settimeout(WAIT)
+    try:
+        while True:
+            reply = Message.parse(client.recv(65535))
+            if isinstance(reply, Response) and reply.code >= 200:
+                return reply, time.monotonic() - started
+    except TimeoutError:
+        return None, time.monotonic() - started
+
+
+def listening(port: int) -> bool:
+    """Whether somebody has bound the UDP port, without sending anything."""
+    with open("/proc/net/udp") as table:
+        return any(line.split()[1].endswith(f":{port:04X}") for line in list(table)[1:])
+
+
+def timeline(pid: int) -> Iterable[str]:
+    """The events of the newest transaction, one line each."""
+    memory = SharedMemory.attach(pid)
+    try:
+        events = memory.trace.events()
+        created = [event for event in events if event.what is Event.CREATED]
+        if not created:
+            return
+        mine = [event for event in events if event.transaction == created[-1].transaction]
+        start = mine[0].at
+        for event in mine:
+            row = memory.processes.row(event.slot)
+            where = f"process {row.pid} ({row.description})"
+            yield f"  {(event.at - start) / 1e6:9.4f} s  {event.sentence:<44} {where}"
+    finally:
+        memory.close()
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--cfg", default="cfg/async.cfg")
+    options.add_argument("--port", type=int, default=5060)
+    options.add_argument("--method", default="INFO")
+    options.add_argument("--once", action="store_true", help="stop after the first request")
+    given = options.parse_args()
+    if listening(given.port):
+        print(f"something listens on port {given.port} already; try `make run PORT=5070`", file=sys.stderr)
+        return 1
+    command = [sys.executable, "-m", "kamailio_py.server", "-f", given.cfg, "-DD", "-E"]
+    command += [] if given.port == 5060 else ["-l", f"udp:{HOST}:{given.port}"]
+    print("$ kamailio-py " + " ".join(command[3:]), flush=True)
+    server = subprocess.Popen(command)
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the server too, which stops; then this ends
+    while not listening(given.port):
+        if server.poll() is not None:
+            return server.returncode
+        time.sleep(0.01)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.bind((HOST, 0))
+        reply, took = ask(client, given.port, given.method)
+    if reply is None:
+        print(f"\nno final reply to {given.method} within {WAIT:.0f} s\n", flush=True)
+    else:
+        print(f"\n{given.method} sip:demo@{HOST}:{given.port}: {reply.code} {reply.phrase} after {took:.1f} s", flush=True)
+        for line in timeline(server.pid):
+            print(line)
+        print(f"\nserving on {HOST}:{given.port} until Ctrl-C\n", flush=True)
+    if given.once:
+        server.send_signal(signal.SIGTERM)
+    return server.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
