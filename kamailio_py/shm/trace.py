@@ -14,7 +14,7 @@ from typing import Any
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, u32, u64
 
-RING = 512
+RING = 128
 """Events kept for each process."""
 
 
