@@ -118,7 +118,7 @@ STRINGS = shown(
     "$(var(w){s.ltrim})|", "$(var(w){s.rtrim})|", "$(var(s){s.prefixes})", "$(var(n){s.prefixes,2})", "$(var(s){s.replace,o,0})",
     "$(var(s){s.rmws})",     "$(var(s){s.corehash,16})", "$(var(s){s.unbracket})", "$(var(k){s.unbracket})", "$(var(s){s.count,o})",
     "$(var(s){s.toupper}{s.substr,0,4}{s.len})", "$(var(s){s.numeric})", "$(var(s){s.urlencode.param})",
-    "$(var(s){s.rm,o})", "$(var(s){s.before,W})", "$(var(s){s.after,W})", "$(var(s){s.rbefore,W})", "$(var(s){s.rafter,W})",
+    "$(var(s){s.rm,o})", "$(var(s){s.before,W})", "$(var(s){s.after,W})", "$(var(s){s.rafter,W})",
     "$(var(s){s.stripto,W})", "$(var(s){s.encode.base64url})", "$(var(s){s.encode.base58})", "$(var(n){s.fmtlines,2,1})",
     "$(var(k){s.escape.csv})", "$(var(s){s.encode.7bit}{s.decode.7bit})", "$(var(s){s.md5}{s.prefixes,3})",
 )  # fmt: skip
@@ -145,7 +145,6 @@ URIS = shown(
     "$(var(p){param.count})", "$(var(c){param.value,b,;})", "$(var(p){param.in,c})", "$(var(n){nameaddr.name})", "$(var(n){nameaddr.uri})",
     "$(var(n){nameaddr.len})", "$(var(n){tobody.uri})", "$(var(n){tobody.display})", "$(var(n){tobody.tag})", "$(var(n){tobody.user})",
     "$(var(n){tobody.host})", "$(var(n){tobody.params})", "$(var(l){line.count})", "$(var(l){line.at,1})", "$(var(l){line.sw,two})",
-    "$(var(u){uri.duri})", "$(var(u){uri.saor})",
 )  # fmt: skip
 
 

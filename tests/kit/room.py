@@ -5,6 +5,7 @@ started when the first case of a room is run and stopped when another room's tur
 whole cfg, the cases are run one by one, each with only its own routes, so that one unknown word fails one case.
 
 KAMAILIO_PAIR=real,real plays real Kamailio against itself: that is how a new case is shown to be deterministic.
+KAMAILIO_SHOW=1 (with pytest -s) prints what the left side saw, KAMAILIO_ALONE=1 gives each case its own servers.
 KAMAILIO_REQUIRED=1 makes a missing Kamailio a failure; otherwise the cases are skipped.
 """
 
@@ -144,6 +145,8 @@ class Room:
         servers = pairs.of(self, case)
         left, right = play_both(case.name, servers, case.steps, case.retransmissions)
         titles = (servers[0].name, servers[1].name)
+        if os.environ.get("KAMAILIO_SHOW"):
+            print(f"\n===== {case.name}\n{left}")
         if not (servers[0].alive and servers[1].alive):
             pairs.close()
         failed = [f"{title}: {t.sections['failure'][0].text}" for title, t in zip(titles, (left, right), strict=True)

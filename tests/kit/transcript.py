@@ -35,6 +35,13 @@ class Transcript:
     def add(self, section: str, entry: Entry) -> None:
         self.sections.setdefault(section, []).append(entry)
 
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{entry.text}{'' if entry.seconds is None else f'    [+{entry.seconds:.2f} s]'}"
+            for entries in self.sections.values()
+            for entry in entries
+        ).replace("\r", "")
+
 
 class Names:
     """Names for ports, tags and branches of one side of a scene."""
