@@ -64,10 +64,7 @@ class Maxfwd(Module):
         if value <= 0:
             return -1 if value == 0 else -2
         value = min(value - 1, self.max_limit)
-        start, end = msg.span(index)
-        # Counted from the end: the name may hold the same digits, the value is the last thing in the header.
-        at = msg.text.rindex(digits, start, end)
-        msg.overwrite(at, str(value).rjust(len(digits))[-len(digits) :])
+        msg.overwrite(index, msg.value_span(index)[0], str(value).rjust(len(digits)))
         return 1
 
     @function("is_maxfwd_lt", INT, routes=ANYWHERE)

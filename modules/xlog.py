@@ -1,8 +1,8 @@
 """The xlog module: log lines written by the script.
 
-Its functions get their text as a prepared format and evaluate it only when a line of that level is printed at all, so a call
-that is not logged costs one comparison. Lines go out through kamailio_py.log; the script's prefix stands where other
-lines have module, file and function.
+Its functions get their text as a prepared format and evaluate it only when a line of that level is printed at all, so
+a call that is not logged costs one comparison. Lines go out through kamailio_py.log; the script's prefix stands where
+other lines have module, file and function.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from kamailio_py import log as output
 from kamailio_py.config.arguments import FORMAT, POSITION, Fixup
 from kamailio_py.log import Level, get_logger, settings
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
-from kamailio_py.sip.methods import METHODS, OTHER
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -31,6 +30,14 @@ COLOUR_LEVELS = {
     "l_alert": Level.ALERT, "l_bug": Level.BUG, "l_crit2": Level.CRIT, "l_crit": Level.NONE, "l_err": Level.ERR,
     "l_warn": Level.WARN, "l_notice": Level.NOTICE, "l_info": Level.INFO, "l_dbg": Level.DBG,
 }  # fmt: skip
+COLOURS = "xsrgybpcwSRGYBPCW"
+
+METHODS = {
+    "INVITE": 1, "CANCEL": 2, "ACK": 4, "BYE": 8, "INFO": 16, "REGISTER": 32, "SUBSCRIBE": 64, "NOTIFY": 128,
+    "MESSAGE": 256, "OPTIONS": 512, "PRACK": 1024, "UPDATE": 2048, "REFER": 4096, "PUBLISH": 8192,
+}  # fmt: skip
+OTHER = 16384
+"""Bits of methods in `methods_filter`."""
 
 
 def level_of(text: str) -> int:
@@ -94,11 +101,14 @@ class Xlog(Module):
             if len(letters) != 2:
                 log.err(f"invalid color spec for level {name} ({letters})")
                 raise ValueError("Can't set module parameter")
-            output.set_colour(level, output.colour(*(letter if letter in "xsrgybpcwSRGYBPCW" else "x" for letter in letters)))
+            foreground, background = (letter if letter in COLOURS else "x" for letter in letters)
+            output.set_colour(level, output.colour(foreground, background.lower()))
 
     # writing
 
-    def _print(self, ctx: Context, level: int, text: Format, facility: int = -1, where: tuple[str, int] | None = None) -> int:
+    def _print(
+        self, ctx: Context, level: int, text: Format, facility: int = -1, where: tuple[str, int] | None = None
+    ) -> int:
         line = text.evaluate(ctx)
         if len(line) >= self.buf_size:
             log.err("buffer overflow -- increase the buffer size...")

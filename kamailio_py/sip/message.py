@@ -1,7 +1,7 @@
 """A SIP message: its text, where its headers start, and what a script does to it.
 
 Construction finds the first line and the headers, nothing more; every value is parsed when somebody asks for it. The
-text never changes: edits go into `lumps`, and the request line, destination and branches that the script sets
+text does not change (but see overwrite()): edits go into `lumps`, and the request line, destination and branches that the script sets
 stand beside it until the message is sent. A message belongs to one run in one process; `state()` and `restore()` carry
 what the script did over to another.
 
@@ -31,9 +31,11 @@ _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 
 METHODS = frozenset(
-    ("INVITE", "CANCEL", "ACK", "BYE", "INFO", "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "OPTIONS", "PRACK")
-    + ("UPDATE", "REFER", "PUBLISH", "KDMQ", "GET", "POST", "PUT", "DELETE")
-)
+    {
+        "INVITE", "CANCEL", "ACK", "BYE", "INFO", "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "OPTIONS", "PRACK",
+        "UPDATE", "REFER", "PUBLISH", "KDMQ", "GET", "POST", "PUT", "DELETE",
+    }
+)  # fmt: skip
 """Methods Kamailio knows; it knows them in any case, `invite` is an INVITE."""
 
 STATE = (
@@ -298,6 +300,17 @@ class Message:
         """The name as written."""
         line = self._lines[i]
         return line[: line.find(":")].rstrip(_BLANK)
+
+    def overwrite(self, i: int, start: int, value: str) -> None:
+        """Put as many other characters at `start`, in header `i`, into the received text itself.
+
+        All other edits are lumps; Kamailio counts Max-Forwards down in place.
+        """
+        text = self.text
+        at = start - self.span(i)[0]
+        line = self._lines[i]
+        self.text = f"{text[:start]}{value}{text[start + len(value) :]}"
+        self._lines[i] = f"{line[:at]}{value}{line[at + len(value) :]}"
 
     @property
     def body(self) -> str:
