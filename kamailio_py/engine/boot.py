@@ -13,7 +13,6 @@ from kamailio_py.config.nodes import Config
 from kamailio_py.config.parser import CfgErrors, parse_file, parse_listen
 from kamailio_py.engine.core import Core
 from kamailio_py.engine.core_functions import core_functions
-from kamailio_py.script import core_pvars
 from kamailio_py.script.runtime import NAMESPACE
 
 if TYPE_CHECKING:
@@ -34,7 +33,6 @@ def boot(core: Core, path: str, options: Options) -> Config:
     What the command line says wins over the config, as it does for Kamailio.
     """
     registry = core.registry
-    core_pvars.register(core, registry.pvars)
     registry.add_core_functions(core_functions(core))
     try:
         if options.module_path:
@@ -42,7 +40,7 @@ def boot(core: Core, path: str, options: Options) -> Config:
         for name in options.modules:
             registry.load_module(name)
         config = parse_file(path, registry, defines=options.defines, substs=options.substs)
-        core.defines = config.defines
+        core.defines.update(config.defines)
         for module, name, value in options.module_params:
             registry.set_module_param(module, name, value)
         for name, value in options.globals.items():

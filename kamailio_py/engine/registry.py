@@ -119,7 +119,7 @@ class Registry:
                 setattr(loaded, param.attribute, value)
 
     def set_global(self, name: str, value: int | str) -> None:
-        setattr(self.core.cfg, name, value)
+        self.core.cfg.set(name, value)
 
     # names in routes
 

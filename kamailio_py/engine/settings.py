@@ -1,0 +1,39 @@
+"""The values of the global parameters: `core.cfg.children`, `core.cfg.debug`, ...
+
+Parameters may also be named `group.name` (custom ones, and those of modules that can change while the server runs);
+these are kept in `custom`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kamailio_py.config.parameters import PARAMETERS
+
+REPEATED = ("async_workers_group",)
+"""Parameters of which every line counts; their value is a list."""
+
+
+class GlobalValues:
+    """Every parameter is an attribute under its first name; what the config does not set has Kamailio's default."""
+
+    def __init__(self) -> None:
+        self.custom: dict[tuple[str, str], int | str] = {}
+        for parameter in PARAMETERS.values():
+            default: Any = parameter.default
+            if default is None:
+                default = "" if parameter.kind in ("string", "id", "word", "host", "ipv4", "ipv6") else 0
+            setattr(self, parameter.name, [] if parameter.name in REPEATED else default)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"there is no global parameter {name}")
+
+    def set(self, name: str, value: int | str) -> None:
+        """Set a parameter by any of its names; ValueError when there is none of that name."""
+        parameter = PARAMETERS.get(name)
+        if parameter is None:
+            raise ValueError(f"unknown config variable {name}")
+        if parameter.name in REPEATED:
+            getattr(self, parameter.name).append(value)
+        else:
+            setattr(self, parameter.name, value)
