@@ -1,7 +1,7 @@
 """A SIP message: its text, where its headers start, and what a script does to it.
 
 Construction finds the first line and the headers, nothing more; every value is parsed when somebody asks for it. The
-text does not change (but see overwrite()): edits go into `lumps`, and the request line, destination and branches that the script sets
+text never changes: edits go into `lumps`, and the request line, destination and branches that the script sets
 stand beside it until the message is sent. A message belongs to one run in one process; `state()` and `restore()` carry
 what the script did over to another.
 
@@ -304,7 +304,7 @@ class Message:
     def overwrite(self, i: int, start: int, value: str) -> None:
         """Put as many other characters at `start`, in header `i`, into the received text itself.
 
-        All other edits are lumps; Kamailio counts Max-Forwards down in place.
+        The one exception to edits being lumps: Kamailio counts Max-Forwards down in place.
         """
         text = self.text
         at = start - self.span(i)[0]
