@@ -40,6 +40,12 @@ def numbered(getter: Getter, number: Callable[[Context], int]) -> Getter:
     return getter
 
 
+def printed(getter: Getter, text: Callable[[Context], str]) -> Getter:
+    """`getter`, of which formats print `text(ctx)`."""
+    getter.text = text  # type: ignore[attr-defined]
+    return getter
+
+
 class Inner:
     """What stands in the parentheses and brackets of a pseudo-variable.
 
@@ -104,22 +110,15 @@ def _refuse(ctx: Context, value: Value) -> bool:
 class PVar:
     """A pseudo-variable bound to its place in the cfg; see config.host.PVarSpec for the attributes the compiler reads.
 
-    `get_int` is set where an int context sees another number than the text's own.
+    Two getters are there for values that Kamailio keeps as text and number at once, and None for all others: `get_int`
+    where an int context sees another number than the text's own, and `get_text(ctx) -> str` where a format prints
+    something else than the value (null printed as `<null>`).
     """
 
     __slots__ = (
-        "get",
-        "get_int",
-        "inner",
-        "name",
-        "set",
-        "source",
-        "static",
-        "text",
-        "transformed",
-        "type",
+        "get", "get_int", "get_text", "inner", "name", "set", "source", "static", "text", "transformed", "type",
         "writable",
-    )
+    )  # fmt: skip
 
     def __init__(self, text: str, name: str, inner: Inner, get: Getter, set: Setter | None, type: str = "any") -> None:
         self.text = text
@@ -132,16 +131,19 @@ class PVar:
         self.type = type
         self.source: str = getattr(get, "source", "")
         self.static: str | None = getattr(get, "static", None)
+        self.get_text: Callable[[Context], str] | None = getattr(get, "text", None)
         self.get_int: Callable[[Context], int] | None = getattr(get, "number", None)
 
     def transform(self, steps: list[Apply]) -> None:
         """Put transformations behind the getter."""
         get = self.get
-        for step in steps:
+        for step in steps[:-1]:
             get = _then(get, step)
-        self.get = get
+        last = steps[-1]
+        self.get = _then(get, last)
+        self.get_text = _printed(get, getattr(last, "text", last))
         self.transformed = True
-        self.type = getattr(steps[-1], "type", "any")
+        self.type = getattr(last, "type", "any")
         self.source = ""
         self.static = None
         self.get_int = None
@@ -152,6 +154,16 @@ class PVar:
 
 def _then(get: Getter, step: Apply) -> Getter:
     return lambda ctx: step(ctx, get(ctx))
+
+
+def _printed(get: Getter, step: Apply) -> Callable[[Context], str]:
+    """What a format prints of a transformation: nothing where it has no value, as that is an error to Kamailio."""
+
+    def print(ctx: Context) -> str:
+        value = step(ctx, get(ctx))
+        return "" if value is None else value if value.__class__ is str else str(value)  # type: ignore[return-value]
+
+    return print
 
 
 class Format:
@@ -175,11 +187,13 @@ class Format:
     def evaluate(self, ctx: Context) -> str:
         out = []
         for part in self.parts:
-            if part.__class__ is str:
+            if isinstance(part, str):
                 out.append(part)
+            elif part.get_text is not None:
+                out.append(part.get_text(ctx))
             else:
-                value = part.get(ctx)  # type: ignore[union-attr]
-                out.append(value if value.__class__ is str else "<null>" if value is None else str(value))
+                value = part.get(ctx)
+                out.append("<null>" if value is None else str(value))
         return "".join(out)
 
 
@@ -326,14 +340,14 @@ class PVarRegistry:
         steps = []
         while text[pos : pos + 1] == "{":
             cursor = Cursor(text, pos + 1, self)
-            name = cursor.word(".")
+            name = cursor.class_name()
             transformation = self.classes.get(name)
             if transformation is None:
                 raise ValueError(f"unknown transformation: [{name}] in [{text[pos:]}]")
             steps.append(transformation(cursor))
             cursor.skip_blanks()
             if cursor.char() != "}":
-                raise ValueError(f"error parsing [{text[pos:]}]")
+                raise ValueError(f"invalid transformation: {text[pos:]} | {cursor.char()} !!")
             pos = cursor.pos + 1
             while text[pos : pos + 1] in (" ", "\t", "\r", "\n"):
                 pos += 1

@@ -14,12 +14,12 @@ def wrap32(number: int) -> int:
     return ((number + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
-def parse_int(text: str) -> int | None:
-    """The number that `text` is as a whole: decimal with sign or hexadecimal with 0x; None when it is none."""
+def parse_int(text: str, hexadecimal: bool = True) -> int | None:
+    """The number that `text` is as a whole: decimal with sign, or hexadecimal with 0x; None when it is none."""
     digits = text[1:] if text[:1] in ("-", "+") else text
     if digits.isdigit() and digits.isascii():
         number = int(text)
-    elif digits[:2] in ("0x", "0X"):
+    elif hexadecimal and digits[:2] in ("0x", "0X"):
         try:
             number = int(digits[2:], 16)
         except ValueError:
