@@ -8,11 +8,14 @@ an agent was slow to answer.
 from __future__ import annotations
 
 import socket
+import struct
 import time
 
 from .sip import Sip, address, build, build_reply
 
 PATIENCE = 8.0
+_SO_TIMESTAMPNS = 35
+_TIMESPEC = struct.Struct("qq")
 
 
 class Missing(AssertionError):
@@ -43,15 +46,11 @@ class Agent:
         self._unread: list[Sip] = []
         self._seen: set[bytes] = set()
         self._count = 0
-        self._last_action = time.monotonic()
+        self._last_action = time.time()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        while True:
-            self.socket.bind(("127.0.0.1", 0))
-            self.port = self.socket.getsockname()[1]
-            if self.port >= 10000:
-                break
-            self.socket.close()
-            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self.socket.bind(("127.0.0.1", 0))
+        self.port = self.socket.getsockname()[1]
 
     def close(self) -> None:
         self.socket.close()
@@ -68,7 +67,7 @@ class Agent:
     # -- sending
 
     def send(self, text: str) -> None:
-        self._last_action = time.monotonic()
+        self._last_action = time.time()
         self.socket.sendto(text.encode("latin-1"), self.server)
 
     def request(
@@ -122,7 +121,7 @@ class Agent:
         if request.method == "INVITE" and 101 <= status < 300:
             extra = f"{self.contact}\n{headers}"
         text = build_reply(request, status, reason, tag or f"tag-{self.name}", extra, body)
-        self._last_action = time.monotonic()
+        self._last_action = time.time()
         self.socket.sendto(text.encode("latin-1"), request.source)
         return Sip(text)
 
@@ -200,16 +199,18 @@ class Agent:
         remaining = deadline - time.monotonic()
         try:
             self.socket.settimeout(max(remaining, 0.0))
-            data, source = self.socket.recvfrom(65535)
+            data, ancillary, _, source = self.socket.recvmsg(65535, 64)
         except (TimeoutError, BlockingIOError):
             return False
         except ConnectionRefusedError:
             return True
-        now = time.monotonic()
+        # The kernel's time of arrival: an agent that was busy elsewhere reads its socket late.
+        seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+        arrived = seconds + nanoseconds / 1e9
         message = Sip(data.decode("latin-1"), source)
         repeated = data in self._seen
         self._seen.add(data)
-        self.arrivals.append(Arrival(message, now, now - self._last_action, repeated))
+        self.arrivals.append(Arrival(message, arrived, arrived - self._last_action, repeated))
         if not repeated:
             self._unread.append(message)
         return True
