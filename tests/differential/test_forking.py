@@ -131,11 +131,11 @@ def test_fork_branches(s: Scene) -> None:
 
 @room.case(FORK.format(name="fork_timeout", before=""), tolerance=0.3)
 def test_fork_timeout(s: Scene) -> None:
-    """One branch says 486, the other nothing: the answer waits for its timer."""
+    """One branch says 486, the other nothing: the answer waits for its timer, and 408 is the better one."""
     (alice, bob, carol), (to_bob, _), sent = forked(s)
     bob.reply(to_bob, 486)
     bob.expect("ACK")
-    alice.ack(sent, alice.expect(486))
+    alice.ack(sent, alice.expect(408))
     carol.drain()
 
 

@@ -1,0 +1,506 @@
+"""The async module: requests put aside and taken up again by another process.
+
+Delays are compared with a tolerance: real Kamailio's async timer looks once a second, so that a delay of one second
+takes anything between one and two.
+"""
+
+from __future__ import annotations
+
+from kit.room import Room
+from kit.scene import Scene
+
+room = Room(
+    "async",
+    modules="async",
+    globals_="""
+async_workers=1
+async_workers_group="name=fast;workers=1;nonblock=0;usleep=0"
+async_workers_group="name=slow;workers=1"
+""",
+    params="""
+modparam("async", "workers", 1)
+modparam("async", "ms_timer", 10)
+modparam("tm", "wt_timer", 1000)
+modparam("tm", "fr_timer", 4000)
+modparam("htable", "htable", "t=>size=4;")
+""",
+)
+
+WHOLE_SECONDS = 1.6
+"""Real Kamailio's grain, and one tick of a machine that is busy."""
+
+
+def answered(s: Scene, status: int = 200, method: str = "MESSAGE") -> None:
+    alice = s.agent("alice")
+    sent = alice.request(method)
+    reply = alice.expect(status, method)
+    if method == "INVITE" and status >= 300:
+        alice.ack(sent, reply)
+
+
+@room.case(
+    """
+route[route_seconds] { async_route("RS_RESUMED", "1"); xlog("L_NOTICE", "must not run\\n"); }
+route[RS_RESUMED] { xlog("L_NOTICE", "resumed $rm $rU $ru $ci\\n"); t_reply("200", "Later"); xlog("L_NOTICE", "$rc\\n"); }
+""",
+    tolerance=WHOLE_SECONDS,
+)
+def test_route_seconds(s: Scene) -> None:
+    answered(s)
+
+
+@room.case(
+    """
+route[route_invite] { async_route("RI_RESUMED", "1"); }
+route[RI_RESUMED] { send_reply("404", "Not found"); exit; }
+""",
+    tolerance=WHOLE_SECONDS,
+)
+def test_route_invite(s: Scene) -> None:
+    """The page's example: 100 at once, the 404 when it is taken up again."""
+    answered(s, 404, "INVITE")
+
+
+@room.case(
+    """
+route[route_variables] { $var(name) = "RV_" + $hdr(X-Which); $var(s) = 1; async_route("$var(name)", "$var(s)"); }
+route[RV_B] { t_reply("200", "B"); }
+""",
+    tolerance=WHOLE_SECONDS,
+)
+def test_route_variables(s: Scene) -> None:
+    alice = s.agent("alice")
+    alice.request("MESSAGE", headers="X-Which: B")
+    alice.expect(200)
+
+
+@room.case("""
+route[route_unknown] { $var(r) = async_route("NO_SUCH_ROUTE", "1"); xlog("L_NOTICE", "$var(r)\\n"); sl_send_reply("500", "No route"); }
+""")
+def test_route_unknown(s: Scene) -> None:
+    answered(s, 500)
+
+
+@room.case("""
+route[too_long] {
+    $var(s) = 500; $var(r) = async_route("TL_RESUMED", "$var(s)"); xlog("L_NOTICE", "$var(r)\\n"); t_reply("500", "Too long");
+    xlog("L_NOTICE", "$rc\\n");
+}
+route[TL_RESUMED] { t_reply("200", "never"); }
+""")
+def test_too_long(s: Scene) -> None:
+    answered(s, 500)
+    s.note_log("max sleep time is")
+
+
+@room.case("""
+route[ms_route] { async_ms_route("MS_RESUMED", "150"); xlog("L_NOTICE", "must not run\\n"); }
+route[MS_RESUMED] { xlog("L_NOTICE", "resumed\\n"); t_reply("200", "Soon"); }
+""", tolerance=0.15)  # fmt: skip
+def test_ms_route(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[ms_sleep] {
+    xlog("L_NOTICE", "before\\n"); async_ms_sleep("100"); xlog("L_NOTICE", "after\\n"); async_ms_sleep("100");
+    xlog("L_NOTICE", "second\\n"); t_reply("200", "OK"); exit;
+}
+""", tolerance=0.2)  # fmt: skip
+def test_ms_sleep(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[sleep_top] { xlog("L_NOTICE", "before\\n"); async_sleep("1"); xlog("L_NOTICE", "after\\n"); t_reply("404", "Not found"); exit; }
+""", tolerance=WHOLE_SECONDS)  # fmt: skip
+def test_sleep_top(s: Scene) -> None:
+    answered(s, 404)
+
+
+@room.case("""
+route[sleep_in_if] {
+    if ($rm == "MESSAGE") { xlog("L_NOTICE", "in if\\n"); async_ms_sleep("50"); xlog("L_NOTICE", "still in if\\n"); t_reply("200", "in if"); }
+    xlog("L_NOTICE", "behind the if\\n");
+}
+""")
+def test_sleep_in_if(s: Scene) -> None:
+    """Only the rest of the innermost block is run, nothing behind it."""
+    answered(s)
+
+
+@room.case("""
+route[sleep_nested] {
+    xlog("L_NOTICE", "outer\\n"); route(SN_INNER); xlog("L_NOTICE", "outer goes on\\n"); t_reply("500", "outer");
+}
+route[SN_INNER] { async_ms_sleep("50"); xlog("L_NOTICE", "inner goes on $rm\\n"); t_reply("200", "inner"); }
+""")
+def test_sleep_nested(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[sleep_loop] {
+    $avp(n) = 0;
+    while ($avp(n) < 3) { $avp(n) = $avp(n) + 1; xlog("L_NOTICE", "round $avp(n)\\n"); async_ms_sleep("50"); xlog("L_NOTICE", "slept $avp(n)\\n"); }
+    xlog("L_NOTICE", "behind the loop\\n");
+    t_reply("200", "OK");
+}
+""")
+def test_sleep_loop(s: Scene) -> None:
+    """What follows in the loop's body is run once, then the request has no one to answer it but the timer."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.listen(0.6)
+
+
+@room.case("""
+route[sleep_switch] {
+    switch ($rU) { case "sleep_switch": async_ms_sleep("50"); xlog("L_NOTICE", "in case\\n"); t_reply("200", "case"); break; default: ; }
+    xlog("L_NOTICE", "behind the switch\\n");
+}
+""")
+def test_sleep_switch(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[sleep_last] { t_newtran(); if (1) { async_ms_sleep("50"); } t_reply("200", "not reached"); }
+""")
+def test_sleep_last(s: Scene) -> None:
+    """Nothing follows in the block: the transaction is taken up and left alone."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.listen(0.4)
+
+
+@room.case("""
+route[task_route] { async_task_route("TASK_RESUMED"); xlog("L_NOTICE", "must not run\\n"); }
+route[TASK_RESUMED] { xlog("L_NOTICE", "task $rm $rU $si:$sp $Ri\\n"); t_reply("200", "Task"); xlog("L_NOTICE", "done\\n"); }
+""")
+def test_task_route(s: Scene) -> None:
+    answered(s)
+    s.wait_log("done")
+
+
+@room.case("""
+route[task_many] { async_task_route("TASK_MANY"); }
+route[TASK_MANY] { $shv(n) = $shv(n) + 1; t_reply("200", "OK $rm"); }
+""")
+def test_task_many(s: Scene) -> None:
+    alice = s.agent("alice")
+    for _ in range(20):
+        alice.request("MESSAGE")
+        alice.expect(200)
+
+
+@room.case("""
+route[task_group] { async_task_group_route("TASK_GROUP", "$hdr(X-Group)"); xlog("L_NOTICE", "after $rc\\n"); }
+route[TASK_GROUP] { xlog("L_NOTICE", "in a group\\n"); t_reply("200", "Group"); }
+""")
+def test_task_group(s: Scene) -> None:
+    alice = s.agent("alice")
+    for group in ("fast", "slow"):
+        alice.request("MESSAGE", headers=f"X-Group: {group}")
+        alice.expect(200)
+
+
+@room.case("""
+route[task_data] {
+    async_task_data("TASK_DATA", "some data for $rU"); xlog("L_NOTICE", "goes on $rc\\n"); sl_send_reply("200", "OK");
+}
+route[TASK_DATA] { xlog("L_NOTICE", "data [$async(data)] method [$rm] [$ci]\\n"); }
+""")
+def test_task_data(s: Scene) -> None:
+    """No transaction, no suspension: the route gets the text, the script goes on."""
+    s.sorted_log = True
+    s.mask(r"\[[^\]]*\] \[[^\]]*\]$")
+    answered(s)
+    s.wait_log("data [")
+
+
+@room.case("""
+route[task_group_data] {
+    async_task_group_data("TASK_GROUP_DATA", "fast", "grouped"); sl_send_reply("200", "OK");
+}
+route[TASK_GROUP_DATA] { xlog("L_NOTICE", "data [$async(data)]\\n"); }
+""")
+def test_task_group_data(s: Scene) -> None:
+    answered(s)
+    s.wait_log("data [grouped")
+
+
+@room.case("""
+route[what_survives] {
+    $avp(a) = "avp"; $avp(a) = "second"; $avp(n) = 42; $xavp(x=>y) = "xavp"; $xavp(x[0]=>z) = 7; $sht(t=>k) = "table";
+    $shv(s) = "shared"; $var(v) = "private"; setflag(4); setbflag(2); $ru = "sip:changed@h.test;p=1"; $du = "sip:127.0.0.1:99";
+    append_hf("X-Before: 1\\r\\n"); remove_hf("X-Gone"); append_branch("sip:second@b.test", "0.4");
+    async_task_route("SURVIVED");
+}
+route[SURVIVED] {
+    xlog("L_NOTICE", "avp $(avp(a)[*]) n $avp(n) xavp $xavp(x=>y) $xavp(x=>z) sht $sht(t=>k) shv $shv(s) var $var(v)\\n");
+    if ($avp(n) == 42) xlog("L_NOTICE", "still an integer\\n");
+    if (isflagset(4)) xlog("L_NOTICE", "flag 4\\n"); if (isbflagset(2)) xlog("L_NOTICE", "branch flag 2\\n");
+    xlog("L_NOTICE", "ru $ru ou $ou du $du rU $rU branches $branch(count) $(branch(uri)[0])\\n");
+    xlog("L_NOTICE", "gone [$hdr(X-Gone)] body [$rb] si $si sp $sp\\n");
+    t_reply("200", "OK");
+}
+""")
+def test_what_survives(s: Scene) -> None:
+    """What a request takes along into another process, and what stays behind."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE", headers="X-Gone: 1\nContent-Type: text/plain", body="the body")
+    alice.expect(200)
+
+
+@room.case("""
+route[relay_later] {
+    record_route(); append_hf("X-Before: 1\\r\\n"); t_on_reply("RL_REPLY"); t_on_failure("RL_FAILURE"); t_on_branch("RL_BRANCH");
+    async_task_route("RL_RESUMED");
+}
+route[RL_RESUMED] { append_hf("X-After: 1\\r\\n"); $var(r) = t_relay(); xlog("L_NOTICE", "relay $var(r)\\n"); }
+branch_route[RL_BRANCH] { xlog("L_NOTICE", "branch $T_branch_idx\\n"); }
+onreply_route[RL_REPLY] { xlog("L_NOTICE", "reply $rs on $T_branch_idx\\n"); }
+failure_route[RL_FAILURE] { xlog("L_NOTICE", "failure $T_reply_code\\n"); }
+""")
+def test_relay_later(s: Scene) -> None:
+    """A call relayed by the worker, with headers from before and after; the branch index counts the suspension."""
+    s.sorted_log = True
+    alice, bob = s.agents("alice", "bob")
+    alice.request("INVITE", bob, headers="Content-Type: application/sdp", body="v=0\r\n")
+    invite = bob.expect("INVITE")
+    alice.expect(100)
+    bob.reply(invite, 180)
+    alice.expect(180)
+    bob.reply(invite, 200)
+    alice.expect(200)
+
+
+@room.case("""
+route[relay_later_busy] { t_on_failure("RLB"); async_task_route("RLB_RESUMED"); }
+route[RLB_RESUMED] { t_relay(); }
+failure_route[RLB] { xlog("L_NOTICE", "failure $T_reply_code\\n"); if (t_check_status("486")) { $ru = $hdr(X-Two); t_relay(); } }
+""")
+def test_relay_later_busy(s: Scene) -> None:
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    sent = alice.request("INVITE", bob, headers=f"X-Two: sip:two@{carol.host}")
+    bob.reply(bob.expect("INVITE"), 486)
+    bob.expect("ACK")
+    carol.reply(carol.expect("INVITE"), 603)
+    carol.expect("ACK")
+    alice.ack(sent, alice.expect(603))
+
+
+@room.case("""
+route[fork_later] { append_branch("$hdr(X-Two)"); async_task_route("FL_RESUMED"); }
+route[FL_RESUMED] { xlog("L_NOTICE", "branches [$branch(count)]\\n"); append_branch("$hdr(X-Three)"); t_relay(); }
+""")
+def test_fork_later(s: Scene) -> None:
+    """Branches from before and from after the suspension."""
+    alice, bob, carol, dave = s.agents("alice", "bob", "carol", "dave")
+    alice.request("MESSAGE", bob, headers=f"X-Two: sip:two@{carol.host}\nX-Three: sip:three@{dave.host}")
+    bob.expect("MESSAGE")
+    dave.reply(dave.expect("MESSAGE"), 200)
+    alice.expect(200)
+    carol.listen(0.05)
+
+
+@room.case("""
+route[end_of_resumed] { async_task_route("ER_RESUMED"); }
+route[ER_RESUMED] { xlog("L_NOTICE", "resumed\\n"); if (1) { return; } t_reply("200", "never"); }
+""", tolerance=0.5)  # fmt: skip
+def test_end_of_resumed(s: Scene) -> None:
+    """The resumed route ends without an answer: what the one who asked gets."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.listen(0.5)
+
+
+@room.case("""
+route[resumed_calls] { async_task_route("RC_RESUMED"); }
+route[RC_RESUMED] { $var(r) = route(RC_INNER); xlog("L_NOTICE", "inner gave $var(r) rc=$rc\\n"); t_reply("200", "OK"); exit; }
+route[RC_INNER] { xlog("L_NOTICE", "inner\\n"); return 7; }
+""")
+def test_resumed_calls(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[twice_async] { xlog("L_NOTICE", "one\\n"); async_task_route("TW_SECOND"); }
+route[TW_SECOND] { xlog("L_NOTICE", "two\\n"); $avp(s) = "kept"; async_task_route("TW_THIRD"); }
+route[TW_THIRD] { xlog("L_NOTICE", "three $avp(s)\\n"); async_ms_route("TW_LAST", "50"); }
+route[TW_LAST] { xlog("L_NOTICE", "last $avp(s)\\n"); t_reply("200", "after four"); }
+""")
+def test_twice_async(s: Scene) -> None:
+    """Suspended again from the resumed route."""
+    answered(s)
+
+
+@room.case("""
+route[sleep_then_route] { async_ms_sleep("30"); xlog("L_NOTICE", "slept\\n"); route(ST_NEXT); }
+route[ST_NEXT] { async_task_route("ST_LAST"); }
+route[ST_LAST] { t_reply("200", "OK"); }
+""")
+def test_sleep_then_route(s: Scene) -> None:
+    answered(s)
+
+
+@room.case("""
+route[failure_async] { t_on_failure("FA"); t_relay(); }
+failure_route[FA] { xlog("L_NOTICE", "failed $T_reply_code\\n"); $var(r) = async_task_route_possible; }
+""".replace("$var(r) = async_task_route_possible;", "route(FA_SUSPEND);") + """
+route[FA_SUSPEND] { async_task_route("FA_RESUMED"); xlog("L_NOTICE", "must not run\\n"); }
+route[FA_RESUMED] { xlog("L_NOTICE", "resumed with $T_reply_code $avp(x)\\n"); $ru = $hdr(X-Two); $du = $null; t_relay(); xlog("L_NOTICE", "$rc\\n"); }
+""")  # fmt: skip
+def test_failure_async(s: Scene) -> None:
+    """Suspended in a failure route, relayed to the next one when taken up."""
+    s.sorted_log = True
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    alice.request("INVITE", bob, headers=f"X-Two: sip:two@{carol.host}")
+    bob.reply(bob.expect("INVITE"), 486)
+    bob.expect("ACK")
+    to_carol = carol.expect("INVITE")
+    carol.reply(to_carol, 200)
+    alice.expect(200)
+
+
+@room.case("""
+route[failure_async_reply] { t_on_failure("FAR"); t_relay(); }
+failure_route[FAR] { route(FAR_SUSPEND); }
+route[FAR_SUSPEND] { async_ms_route("FAR_RESUMED", "50"); }
+route[FAR_RESUMED] { t_reply("480", "Later"); xlog("L_NOTICE", "$rc\\n"); }
+""")
+def test_failure_async_reply(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    bob.reply(bob.expect("INVITE"), 486)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(480))
+
+
+@room.case("""
+route[expires_first] { t_set_fr(0, 300); async_ms_route("EF_RESUMED", "900"); }
+route[EF_RESUMED] { xlog("L_NOTICE", "resumed in time\\n"); t_reply("200", "too late"); xlog("L_NOTICE", "$rc\\n"); }
+""", tolerance=0.3)  # fmt: skip
+def test_expires_first(s: Scene) -> None:
+    """fr_timer fires while the request is put aside: 408, and the route is not run any more."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.expect(408)
+    alice.listen(1.0)
+
+
+@room.case("""
+route[expires_failure] { t_newtran(); t_on_failure("EXF"); t_set_fr(0, 300); async_ms_route("EXF_RESUMED", "900"); }
+failure_route[EXF] { xlog("L_NOTICE", "failure $T_reply_code\\n"); t_reply("504", "Gave up"); }
+route[EXF_RESUMED] { xlog("L_NOTICE", "must not run\\n"); }
+""")
+def test_expires_failure(s: Scene) -> None:
+    """The failure route that was armed before the suspension gets the 408."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.expect(504)
+    alice.listen(1.0)
+
+
+@room.case("""
+route[cancelled_aside] {
+    if (is_method("CANCEL")) { if (t_check_trans()) { xlog("L_NOTICE", "CANCEL matches\\n"); } t_relay(); exit; }
+    async_ms_route("CA_RESUMED", "400");
+}
+route[CA_RESUMED] { xlog("L_NOTICE", "must not run\\n"); t_reply("200", "too late"); }
+""")
+def test_cancelled_aside(s: Scene) -> None:
+    """CANCEL while the INVITE is put aside."""
+    alice = s.agent("alice")
+    sent = alice.request("INVITE")
+    alice.expect(100)
+    alice.cancel(sent)
+    alice.expect(200, "CANCEL")
+    alice.ack(sent, alice.expect(487))
+    alice.listen(0.6)
+
+
+@room.case("""
+route[cancelled_relay] {
+    if (is_method("CANCEL")) { t_relay(); exit; }
+    async_task_route("CR_RESUMED");
+}
+route[CR_RESUMED] { t_relay(); }
+""")
+def test_cancelled_relay(s: Scene) -> None:
+    """CANCEL after the worker has relayed the INVITE."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 180)
+    alice.expect(180)
+    alice.cancel(sent)
+    alice.expect(200, "CANCEL")
+    bob.reply(bob.expect("CANCEL"), 200)
+    bob.reply(invite, 487)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(487))
+
+
+@room.case("""
+route[repeated_aside] { xlog("L_NOTICE", "script runs\\n"); async_ms_route("RA_RESUMED", "400"); }
+route[RA_RESUMED] { xlog("L_NOTICE", "resumed\\n"); t_reply("200", "once"); }
+""", retransmissions=True)  # fmt: skip
+def test_repeated_aside(s: Scene) -> None:
+    """Retransmissions while the request is put aside: the 100 again for an INVITE, silence for others."""
+    alice = s.agent("alice")
+    message = alice.request("MESSAGE")
+    s.fence()
+    alice.again(message)
+    s.fence()
+    ok = alice.expect(200)
+    alice.again(message)
+    alice.expect_repeated(ok)
+    invite = alice.request("INVITE")
+    trying = alice.expect(100)
+    alice.again(invite)
+    alice.expect_repeated(trying)
+    alice.expect(200, "INVITE")
+
+
+@room.case("""
+route[ack_aside] { xlog("L_NOTICE", "$rm\\n"); if (is_method("ACK")) { t_check_trans(); xlog("L_NOTICE", "ACK $rc\\n"); exit; } t_newtran(); async_task_route("AA"); }
+route[AA] { t_reply("403", "No"); }
+""")
+def test_ack_aside(s: Scene) -> None:
+    """The ACK to a reply the worker sent is absorbed."""
+    alice = s.agent("alice")
+    sent = alice.request("INVITE")
+    alice.ack(sent, alice.expect(403))
+    s.fence()
+
+
+@room.case("""
+route[exit_in_resumed] { async_task_route("EX_RESUMED"); }
+route[EX_RESUMED] { route(EX_INNER); xlog("L_NOTICE", "must not run\\n"); }
+route[EX_INNER] { t_reply("200", "OK"); xlog("L_NOTICE", "leaving\\n"); exit; }
+""")
+def test_exit_in_resumed(s: Scene) -> None:
+    answered(s)
+    s.wait_log("leaving")
+
+
+@room.case("""
+route[route_type] {
+    if (t_is_request_route()) xlog("L_NOTICE", "request route\\n"); async_task_route("RT_RESUMED");
+}
+route[RT_RESUMED] {
+    if (t_is_request_route()) xlog("L_NOTICE", "request route\\n");
+    if (t_is_failure_route()) xlog("L_NOTICE", "failure route\\n");
+    xlog("L_NOTICE", "status [$T_reply_code] expired\\n");
+    $var(r) = t_newtran(); xlog("L_NOTICE", "t_newtran $var(r)\\n");
+    $var(r) = sl_send_reply("480", "stateless"); xlog("L_NOTICE", "sl_send_reply $var(r)\\n");
+    t_reply("200", "OK");
+}
+""")
+def test_route_type(s: Scene) -> None:
+    """What the resumed route believes to be."""
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
+    alice.listen(0.3)
