@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 TABLE_ENTRIES = 65536
 MAGIC_COOKIE = "z9hG4bK"
+_SPACE = " \t\r\n"
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -57,8 +58,9 @@ def char_msg_val(msg: Message) -> str:
     """The 32 hex digits that stand for a request in branch parameters."""
     via = msg.via
     to_tag = "" if msg.method in ("INVITE", "ACK", "CANCEL") else msg.to.tag
-    text = "".join(
-        (msg.from_.tag, to_tag, msg.call_id, msg.ruri, msg.cseq_number, via.host, via.port_text, via.branch or "")
+    text = (
+        f"{msg.from_.tag}{to_tag}{msg.call_id.strip(_SPACE)}{msg.ruri}{msg.cseq_number}"
+        f"{via.host}{via.port_text}{via.branch or ''}"
     )
     return md5(text.encode("latin-1")).hexdigest()
 

@@ -20,7 +20,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.headers import CANON
 from kamailio_py.sip.lazy import lazy
 from kamailio_py.sip.lumps import Lumps
-from kamailio_py.sip.nameaddr import NameAddr, split_values
+from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values
 from kamailio_py.sip.uri import Uri
 from kamailio_py.sip.via import Via
 
@@ -29,6 +29,9 @@ _COLON = repeat(":")
 _SPACE = " \t\r\n"
 _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
+_LONGEST = 2147483639
+_ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwards"))
+"""Headers a message may have once; Kamailio stops reading at the second."""
 
 METHODS = frozenset(
     {
@@ -162,8 +165,8 @@ class Message:
         if len(self.text) - self.first_line_start <= 16:
             raise BadMessage("message too short")
         if line[:8].upper() == "SIP/2.0 ":
-            code, space, reason = line[8:].partition(" ")
-            if len(code) != 3 or not _DIGITS.issuperset(code) or not space:
+            code, reason = line[8:11], line[11:]
+            if not _DIGITS.issuperset(code) or len(code) != 3 or reason[:1] not in (" ", "\t"):
                 raise BadMessage("bad status line")
             self.is_request = False
             self.version = line[:7]
@@ -229,7 +232,6 @@ class Message:
             start = stop
         else:
             self.headers_end = self.body_offset = size
-            self.broken = "headers do not end"
         starts.append(self.headers_end)
         self.names = names
         self._lines = lines
@@ -260,9 +262,9 @@ class Message:
         return value
 
     def raw_value(self, i: int) -> str:
-        """Value of a header as written, line breaks of folding included; what `$hdr(name)` is."""
+        """Value of a header as written: line breaks of folding and blanks at the end belong to it."""
         line = self._lines[i]
-        return line[line.find(":") + 1 :].strip(_SPACE)
+        return line[line.find(":") + 1 :].lstrip(_SPACE).rstrip("\r\n\0")
 
     def header(self, name: str) -> str | None:
         """Value of the first header of that name."""
@@ -350,14 +352,14 @@ class Message:
                     found.append(via)
                     if not via.more:
                         break
-                    start = via.end + 1
+                    start = self.text.index(",", via.end) + 1
         return found
 
     def _address(self, name: str) -> NameAddr:
-        value = self.header(name)
-        if value is None:
+        i = self.find(name)
+        if i < 0:
             raise BadMessage(f"no {name.capitalize()}")
-        return NameAddr(value)
+        return parse_address(self.raw_value(i))
 
     @lazy
     def from_(self) -> NameAddr:
@@ -371,19 +373,19 @@ class Message:
 
     @lazy
     def call_id(self) -> str:
-        """Call-ID; BadMessage if there is none."""
-        value = self.header("call-id")
-        if not value:
+        """Call-ID with the blanks that follow it, as it enters Kamailio's hashes; BadMessage if there is none."""
+        i = self.find("call-id")
+        if i < 0:
             raise BadMessage("no Call-ID")
-        return value
+        return self.raw_value(i)
 
     @lazy
     def cseq(self) -> tuple[str, str]:
         """CSeq's number and method as written; BadMessage if it is missing or bad."""
-        value = self.header("cseq")
-        if value is None:
+        i = self.find("cseq")
+        if i < 0:
             raise BadMessage("no CSeq")
-        return parse_cseq(value)
+        return parse_cseq(self.raw_value(i).rstrip(_SPACE))
 
     @property
     def cseq_number(self) -> str:
@@ -414,21 +416,73 @@ class Message:
         value = self.header("content-length")
         if value is None:
             return None
-        digits = value.split(None, 1)[0] if value else ""
-        if not digits or not _DIGITS.issuperset(digits) or len(digits) > 9:
+        if not value or not _DIGITS.issuperset(value) or len(value.lstrip("0")) > 10 or int(value) > _LONGEST:
             raise BadMessage("bad Content-Length")
-        return int(digits)
+        return int(value)
 
     def check(self) -> None:
-        """What Kamailio checks before a message reaches the script; BadMessage: it is discarded without an answer."""
+        """What Kamailio checks before a message reaches the script; BadMessage: it is discarded without an answer.
+
+        It reads headers until it has seen Via, From, To, Call-ID and CSeq. What is wrong before that is fatal, what is
+        wrong later shows only when somebody asks (`require_headers`).
+        """
         names = self.names
-        if "via" not in names:
-            raise BadMessage(self.broken or "no Via")
-        self.via  # noqa: B018  raises where it is bad
-        if "call-id" not in names or "cseq" not in names or "from" not in names or "to" not in names:
-            raise BadMessage(self.broken or "mandatory header missing")
-        self.cseq  # noqa: B018
-        self.to  # noqa: B018
+        try:
+            last = max(
+                names.index("via"), names.index("from"), names.index("to"), names.index("call-id"), names.index("cseq")
+            )
+        except ValueError:
+            raise BadMessage(self.broken or "mandatory header missing") from None
+        self._check_headers(last + 1)
+
+    @lazy
+    def _wrong(self) -> str:
+        """What is wrong with the headers as a whole, or ""."""
+        try:
+            self._check_headers(len(self.names))
+        except BadMessage as error:
+            return error.reason
+        return self.broken or ""
+
+    def require_headers(self) -> None:
+        """BadMessage unless Kamailio can read all headers: none is bad, and none is double that may not be."""
+        if self._wrong:
+            raise BadMessage(self._wrong)
+
+    def _check_headers(self, end: int) -> None:
+        """Parse what Kamailio parses while it reads the headers before index `end`."""
+        seen = set()
+        vias = 0
+        for name in self.names[:end]:
+            if name in _ONCE:
+                if name in seen:
+                    raise BadMessage(f"duplicate {name}")
+                seen.add(name)
+            elif name == "via":
+                vias += 1
+            elif name == "retry-after":
+                seen.add(name)
+        # each parses on first access and raises where it is bad
+        self.via  # noqa: B018
+        if vias > 1 or self.via.more:
+            self._check_vias(vias)
+        if "to" in seen:
+            self.to  # noqa: B018
+        if "cseq" in seen:
+            self.cseq  # noqa: B018
+        if "content-length" in seen:
+            self.content_length  # noqa: B018
+        if "retry-after" in seen:
+            value = self.value(self.find("retry-after"))
+            if value[:1] not in _DIGITS or (value.isdecimal() and len(value) > 10):
+                raise BadMessage("bad Retry-After")
+
+    def _check_vias(self, headers: int) -> None:
+        for i in self.indexes("via")[:headers]:
+            start, end = self.value_span(i)
+            via = Via(self.text, start, end)
+            while via.more:
+                via = Via(self.text, self.text.index(",", via.end) + 1, end)
 
     @property
     def proto(self) -> str:

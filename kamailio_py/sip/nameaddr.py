@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.uri import Uri, param_of
+from kamailio_py.sip.uri import Uri, param_of, split_params
 
 _SPACE = " \t\r\n"
+_NOT_IN_URI = frozenset(' \t\r\n"<>\\')
+_NOT_IN_NAME = frozenset('";\\')
+_PLAIN = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~!%*`'@:/$")
 
 
 class NameAddr:
@@ -29,8 +32,12 @@ class NameAddr:
             right = text.find(">", left)
             if right < 0:
                 raise BadMessage("address without closing bracket")
-            self.display = text[:left].rstrip(_SPACE)
-            self.uri = text[left + 1 : right].strip(_SPACE)
+            self.display = display = text[:left].rstrip(_SPACE)
+            if display and (display[-1] != '"' if display[0] == '"' else not _NOT_IN_NAME.isdisjoint(display)):
+                raise BadMessage("bad display name")
+            self.uri = text[left + 1 : right].strip(" \t")
+            if not _NOT_IN_URI.isdisjoint(self.uri):
+                raise BadMessage("bad character in a URI")
             rest = text[right + 1 :].lstrip(_SPACE)
             if not rest:
                 self.params = ""
@@ -43,7 +50,7 @@ class NameAddr:
             uri, _, params = text.partition(";")
             self.uri = uri.rstrip(_SPACE)
             self.params = params
-            if not self.uri or " " in self.uri or '"' in self.uri:
+            if not self.uri or not _NOT_IN_URI.isdisjoint(self.uri):
                 raise BadMessage("bad address")
 
     def __repr__(self) -> str:
@@ -58,7 +65,13 @@ class NameAddr:
             if params[:4] == "tag=" and ";" not in params and '"' not in params:
                 tag = params[4:].rstrip(_SPACE)
             else:
-                tag = (param_of(params, "tag") or "") if params else ""
+                tag = ""
+                if params:
+                    for part in split_params(params):
+                        key, _, value = part.partition("=")
+                        if key.strip(_SPACE).lower() == "tag":
+                            value = value.strip(_SPACE)
+                            tag = value[1:-1] if value[:1] == '"' == value[-1:] and len(value) > 1 else value
             self._tag = tag
         return tag
 
@@ -76,6 +89,30 @@ class NameAddr:
         """The display name without its quotes."""
         display = self.display
         return display[1:-1] if len(display) > 1 and display[0] == '"' == display[-1] else display
+
+
+def parse_address(text: str) -> NameAddr:
+    """The address of From or To, whose parameters Kamailio checks; BadMessage if it is bad."""
+    address = NameAddr(text)
+    if not address.uri:
+        raise BadMessage("empty address")
+    params = address.params
+    if params:
+        if params[:4] == "tag=" and _PLAIN.issuperset(params[4:]):
+            return address
+        for part in split_params(params):
+            name, _, value = part.partition("=")
+            name, value = name.strip(_SPACE), value.strip(_SPACE)
+            if not name or " " in name or "," in name or '"' in name:
+                raise BadMessage("bad parameter of an address")
+            if value[:1] == '"':
+                if len(value) < 2 or value.find('"', 1) != len(value) - 1 or "\\" in value:
+                    raise BadMessage("bad quoted parameter of an address")
+            elif " " in value or '"' in value or "=" in value or ("," in value and name.lower() != "tag"):
+                raise BadMessage("bad parameter of an address")
+    elif address.text[-1:] == ";":
+        raise BadMessage("bad parameter of an address")
+    return address
 
 
 def _bracket(text: str) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.ip import is_ipv6, normalise
 from kamailio_py.sip.lumps import apply
 
@@ -25,8 +24,9 @@ def address_differs(host: str, ip: str) -> bool:
 
 
 def received_param(msg: Message, via: Via) -> str:
-    """`;received=` for the top Via, "" if it needs none. An earlier one is always written anew."""
-    if via.received is None and not address_differs(via.host, msg.src_ip):
+    """`;received=` for the top Via, "" if it needs none: it does where its host is not the address the request came
+    from, where the client asks for rport, and where it has one already."""
+    if via.received is None and via.rport is None and not address_differs(via.host, msg.src_ip):
         return ""
     return f";received={msg.src_ip}"
 
@@ -52,8 +52,7 @@ def build_reply(
     `to_tag` replaces the tag in To or is added; `server` and `warning` are whole header lines with CRLF; `headers`
     follow those of append_to_reply(). A body goes with its Content-Type in `headers`.
     """
-    if msg.broken is not None:
-        raise BadMessage(msg.broken)
+    msg.require_headers()
     out = [f"{msg.version} {status:03d} {reason}\r\n"]
     with_record_route = 180 <= status < 300
     lines, first = msg._lines, True
@@ -63,7 +62,7 @@ def build_reply(
                 first = False
                 out.append(_first_via(msg, i))
             else:
-                out.append(lines[i].rstrip(_SPACE) + "\r\n")
+                out.append(lines[i].rstrip("\r\n") + "\r\n")
         elif name in _COPIED or (with_record_route and name == "record-route"):
             if to_tag and name == "to":
                 out.append(_tagged(msg, i, to_tag))
@@ -82,26 +81,20 @@ def _first_via(msg: Message, i: int) -> str:
     """The header with the top Via, `received` and `rport` put in."""
     via = msg.via
     received, rport = received_param(msg, via), rport_param(msg, via)
-    line = msg._lines[i].rstrip(_SPACE)
+    line = msg._lines[i].rstrip("\r\n")
     if not msg.is_sip:
         line = "S" + line[1:]
-    if not received and not rport:
-        return line + "\r\n"
-    base = msg.span(i)[0] if i else msg._headers_start
     if rport and via.rport is not None:
+        base = msg.span(i)[0] if i else msg._headers_start
         start, end = via.rport_span
-        start, end = start - 1 - base, end - base
-    elif via.branch is not None:
-        start = end = via.branch_span[1] - base
-    else:
-        start = end = len(line)
-    return f"{line[:start]}{rport}{received}{line[end:]}\r\n"
+        return f"{line[: start - 1 - base]}{rport}{line[end - base :]}{received}\r\n"
+    return f"{line}{rport}{received}\r\n"
 
 
 def _tagged(msg: Message, i: int, tag: str) -> str:
     """The To header with this tag."""
     line = msg._lines[i]
-    stripped = line.rstrip(_SPACE)
+    stripped = line.rstrip("\r\n")
     rest = line[len(stripped) :] or "\r\n"
     if rest[-1] != "\n":
         rest += "\r\n"

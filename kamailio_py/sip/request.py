@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lumps import Lumps, apply
 from kamailio_py.sip.reply import received_param, rport_param
 
@@ -39,16 +38,13 @@ def adjust_content_length(msg: Message, lumps: Lumps, proto: str) -> None:
     stream = proto in STREAMS
     if not change and not stream:
         return
+    msg.require_headers()
     i = msg.find("content-length")
     if i < 0:
-        if msg.broken is not None:
-            raise BadMessage(msg.broken)
         if stream:
             length = len(msg.text) - msg.body_offset + change
             lumps.insert(msg.headers_end, f"Content-Length: {length}\r\n")
         return
-    if msg.broken is not None:
-        raise BadMessage(msg.broken)
     length = len(msg.text) - msg.body_offset + change
     if change or msg.content_length != length:
         start, end = msg.value_span(i)
@@ -91,6 +87,8 @@ def build_forward(
         if received:
             if top.received is not None:
                 start, end = top.received_span
+                if rport and top.rport is None:
+                    received, rport = rport + received, ""
                 edits.replace(start - 1, end, received)
             elif rport and top.rport is None:
                 edits.insert(top.host_end, rport + received)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from binascii import crc_hqx
 from hashlib import md5
 from typing import TYPE_CHECKING
 
@@ -10,28 +11,15 @@ if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
 
 
-def _table() -> list[int]:
-    """CRC-16/X-25, byte by byte."""
-    table = []
-    for byte in range(256):
-        crc = byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x8408 if crc & 1 else crc >> 1
-        table.append(crc)
-    return table
-
-
-_TABLE = _table()
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 SL_SIGNATURE, SL_SEPARATOR = "KAMAILIO-stateless", "."
 TM_SIGNATURE, TM_SEPARATOR = "SER-TM/tags", "-"
 
 
 def crc16(text: str) -> int:
-    crc = 0xFFFF
-    table = _TABLE
-    for byte in text.encode("latin-1"):
-        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFF
+    """CRC-16/X-25, by way of the standard library's CRC-CCITT, which has the bits the other way round."""
+    crc = crc_hqx(text.encode("latin-1").translate(_REVERSED), 0xFFFF)
+    return (_REVERSED[crc & 0xFF] << 8 | _REVERSED[crc >> 8]) ^ 0xFFFF
 
 
 def _four(crc: int) -> str:
@@ -52,6 +40,9 @@ class ToTag:
         """The tag for replies to this request, the same for its retransmissions."""
         via = msg.via
         port = via.port_text
+        if not port:
+            # Kamailio's checksum over several strings ends at the first empty one, and the second begins with the port
+            return f"{self.prefix}{_four(crc16(via.host))}0000"
         first = crc16(f"{via.host}{port}{via.branch or ''}")
         second = crc16(f"{port}{via.host}{msg.call_id}")
         return f"{self.prefix}{_four(first)}{_four(second)}"

@@ -13,12 +13,16 @@ from kamailio_py.sip.errors import BadMessage
 
 _HEAD = re.compile(
     r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/;,]+)[ \t\r\n]+"
-    r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+)[ \t\r\n]*(?::[ \t\r\n]*([0-9]+))?[ \t\r\n]*",
+    r"(\[[0-9A-Fa-f:.]+\]|[^ \t\r\n:;,\[\](]+)[ \t\r\n]*(?::[ \t\r\n]*([0-9]{1,5}))?[ \t\r\n]*",
     re.IGNORECASE,
 )
-_HOSTPORT = re.compile(r"([0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]+))?")
+_HOSTPORT = re.compile(r"([^ \t\r\n:;,\[\](]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
+
+# how Kamailio's Via parser treats the parameters it knows, some by accident
+_NEVER_WITH_VALUE = frozenset(("hidden", "alias", "a"))
+_NEVER_BARE = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
 
 
 @lru_cache(4096)
@@ -28,17 +32,17 @@ def _hostport(text: str) -> tuple[str, str, int] | None:
     if match is None:
         return None
     host, port = match.groups()
-    return host, port or "", int(port) if port else 0
+    return host, port or "", int(port) & 0xFFFF if port else 0
 
 
 class Via:
     """One Via value of a message.
 
     start, end      where the value stands in the text it was parsed from; `end` excludes a following comma
-    host_end        end of host and port: `received` goes here when there are no parameters
+    host_end        where `received` goes in: the first `;`, or the end of host and port
     params_start    position after the first `;`, or -1
     received, rport, branch, i, alias    None when absent, "" without value
-    *_span          where that parameter stands, without the `;` before it
+    *_span          where that parameter stands, without the `;` before it but with blanks after that
     more            another Via follows in the same header
     """
 
@@ -78,8 +82,6 @@ class Via:
                         self.params = params
                         self.more = False
                         self._plain_params(params, semicolon + 1)
-                        if self.port > 65535:
-                            raise BadMessage("bad port in Via")
                         return
         self._parse(text, start, end)
 
@@ -89,32 +91,32 @@ class Via:
             name, equals, value = part.partition("=")
             end = at + len(part)
             if name == "branch":
-                if self.branch is None:
-                    self.branch = value
-                    self.branch_span = (at, end)
+                if not value:
+                    raise BadMessage("empty branch in Via")
+                self.branch = value
+                self.branch_span = (at, end)
             elif name == "rport":
-                if self.rport is None:
-                    self.rport = value
-                    self.rport_span = (at, end)
+                self.rport = value
+                self.rport_span = (at, end)
             else:
-                self._param(name.lower(), value, at, end)
-            if not name or (equals and not value):
-                raise BadMessage("bad parameter in Via")
+                name = name.lower()
+                self._param(name, value, at, end)
+                if not name or (name in _NEVER_WITH_VALUE if equals else name in _NEVER_BARE):
+                    raise BadMessage("bad parameter in Via")
             at = end + 1
 
     def _param(self, name: str, value: str, start: int, end: int) -> None:
         if name == "received":
-            if self.received is None:
-                self.received = value
-                self.received_span = (start, end)
+            self.received = value
+            self.received_span = (start, end)
         elif name == "branch":
-            if self.branch is None:
-                self.branch = value
-                self.branch_span = (start, end)
+            if not value:
+                raise BadMessage("empty branch in Via")
+            self.branch = value
+            self.branch_span = (start, end)
         elif name == "rport":
-            if self.rport is None:
-                self.rport = value
-                self.rport_span = (start, end)
+            self.rport = value
+            self.rport_span = (start, end)
         elif name == "i":
             self.i = value
         elif name == "alias":
@@ -127,9 +129,7 @@ class Via:
             raise BadMessage("bad Via")
         _, _, self.transport, self.host, port = match.groups()
         self.port_text = port or ""
-        self.port = int(port) if port else 0
-        if self.port > 65535:
-            raise BadMessage("bad port in Via")
+        self.port = int(port) & 0xFFFF if port else 0
         self.start = match.start(1)
         self.host_end = match.end(5) if port else match.end(4)
         self.params = ""
@@ -137,6 +137,7 @@ class Via:
         self.more = False
         at = match.end()
         if at < end and text[at] == ";":
+            self.host_end = at
             self.params_start = at + 1
             at = self._any_params(text, at + 1, end)
         if at < end and text[at] == "(":
@@ -155,17 +156,14 @@ class Via:
         while True:
             stop = _param_end(text, at, end)
             name, equals, value = text[at:stop].partition("=")
-            name = name.strip(_SPACE)
+            name = name.strip(_SPACE).lower()
             value = value.strip(_SPACE)
-            if not name or (equals and not value) or any(c in name for c in _SPACE):
+            if not name or (name in _NEVER_WITH_VALUE if equals else name in _NEVER_BARE):
                 raise BadMessage("bad parameter in Via")
             last = stop
             while text[last - 1] in _SPACE:
                 last -= 1
-            first = at
-            while text[first] in _SPACE:
-                first += 1
-            self._param(name.lower(), value, first, last)
+            self._param(name, value, at, last)
             if stop >= end or text[stop] != ";":
                 self.params = text[begin:last]
                 return stop
@@ -193,6 +191,8 @@ def _param_end(text: str, at: int, end: int) -> int:
                 at += 1
             elif c == '"':
                 quoted = False
+            elif c == ",":
+                raise BadMessage("comma in a quoted Via parameter")
         elif c == '"':
             quoted = True
         elif c in ";,(":
