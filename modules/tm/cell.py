@@ -47,22 +47,22 @@ class Flag(IntFlag):
     HOP_CANCEL = 1 << 16
     DEAD = 1 << 17  # out of the table; freed with the last reference
     NO_ACK = 1 << 18  # a local INVITE whose 2xx is acknowledged by the module that made it
+    URI_CONSUMED = 1 << 19  # when it was suspended the request-URI had been used for a branch already
 
 
 class BranchFlag(IntFlag):
     """Bits of a branch's flags."""
 
     BLIND = 1 << 0  # guards a suspension: nothing was sent, its reply is never picked
-    CANCELED = 1 << 1  # is to be cancelled once a provisional reply comes
-    STORED = 1 << 2  # a final reply was received or made for it
-    FAKED = 1 << 3  # and made here: a timeout, a send failure
-    SUSPENDED = 1 << 4  # its reply was suspended in onreply_route
-    CONTINUING = 1 << 5  # the route that resumes its reply runs
-    DROPPED = 1 << 6  # t_drop_replies() took its reply out of the choice
-    RETRANSMIT = 1 << 7  # the transport does not: the retransmission timer is used
-    OURS = 1 << 8  # replicated: replies go nowhere
-    HAD_REPLY = 1 << 9  # a reply came over the network
-    TIMEOUT = 1 << 10
+    CANCELED = 1 << 1  # to be cancelled as soon as a provisional reply comes
+    FAKED = 1 << 2  # its final status was made here: a timeout, a cancelled branch that never answered
+    SUSPENDED = 1 << 3  # its reply was suspended in onreply_route
+    CONTINUING = 1 << 4  # the route that resumes its reply runs
+    DROPPED = 1 << 5  # t_drop_replies() took its reply out of the choice
+    UNRELIABLE = 1 << 6  # the transport loses messages: the request is retransmitted
+    REPLIED = 1 << 7  # a reply came over the network
+    TIMED_OUT = 1 << 8  # the final response timer fired
+    UNSENT = 1 << 9  # onsend_route or the transport refused it: never picked
 
 
 class Cell(Record):
@@ -78,10 +78,10 @@ class Cell(Record):
     flags = u32("see Flag")
     created = u64("monotonic milliseconds when it was made")
     lifetime = u64("monotonic milliseconds after which no final timer of a branch runs")
-    on_failure = u32("number of the failure_route plus one, 0 for none")
-    on_reply = u32("number of the onreply_route plus one")
-    on_branch = u32("number of the branch_route plus one")
-    on_branch_failure = u32("number of the event_route[tm:branch-failure:...] plus one")
+    on_failure = u32("number of the failure_route, 0 for none")
+    on_reply = u32("number of the onreply_route")
+    on_branch = u32("number of the branch_route")
+    on_branch_failure = u32("number of the event_route[tm:branch-failure:...]")
     fr = u32("final response timeout in ms")
     fr_inv = u32("final response timeout after a provisional reply, in ms")
     retr1 = u32("first retransmission interval in ms")
@@ -100,14 +100,15 @@ class Cell(Record):
     turn = u32("process slot plus one of who works on replies and timeouts now")
     suspended = u32("blind branch of the suspension that is under way plus one")
     version = u32("counts up with every change of `attributes`")
-    interval = u32("retransmission interval of the final reply now, in ms")
+    interval = u32("retransmission interval of the final reply now, in ms; 0 once the ACK came")
     mail = u64("first event that waits until the one at work is done; see turn.py")
     reply = u64("stored text of the last reply, sent again on retransmissions")
     script = u64("script state as marshal wrote it, 0 if the script changed nothing")
     attributes = u64("AVPs, XAVPs, XAVUs and XAVIs as marshal wrote them, 0 if there are none")
     data = u64("what a module keeps with it: (callback name, data) of a local transaction")
     cancel_reason = u64("stored Reason headers of the CANCEL")
-    timer = raw(TimerNode.SIZE, "waiting for the ACK, later the wait timer")
+    repeat_until = u64("monotonic milliseconds after which the final reply is not repeated")
+    timer = raw(TimerNode.SIZE, "wait timer: set with the final reply, frees the cell")
     retr = raw(TimerNode.SIZE, "retransmission of the final reply")
     md5 = text(32, "middle part of the branch parameter, once it was computed")
     branch = raw(8 * MAX_BRANCHES, "offsets of the branches")
@@ -126,9 +127,9 @@ class Branch(Record):
     meta_size = u32("length of the marshalled notes (uri, ruid, ...) that follow the text")
     dst_port = u32("port it was sent to")
     socket = u32("index of the socket it was sent from")
-    on_failure = u32("number of the failure_route plus one")
-    on_reply = u32("number of the onreply_route plus one")
-    on_branch_failure = u32("number of the event route plus one")
+    on_failure = u32("number of the failure_route")
+    on_reply = u32("number of the onreply_route")
+    on_branch_failure = u32("number of the event route")
     branch_flags = u32("branch flags of the script")
     proto = text(8, "transport")
     dst_host = text(48, "address it was sent to")

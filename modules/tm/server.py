@@ -1,0 +1,297 @@
+"""The server side of a transaction: making it from a request, answering it, absorbing retransmissions, its end.
+
+Every reply goes through `publish`: it is stored for retransmissions, the status is changed and the timers are set under
+one lock, and only then it is sent; so a request is finally answered by exactly one process, whoever else tries.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kamailio_py import points
+from kamailio_py.config.host import RouteType
+from kamailio_py.log import Level, get_logger
+from kamailio_py.modules.tm import errors
+from kamailio_py.modules.tm.cell import ACK, INVITE, LOCAL, METHODS, OTHER, Cell, Flag, State
+from kamailio_py.modules.tm.transaction import (
+    ERROR_DELAYED, RELEASED, REPLIED, RETRANSMISSION, Transaction,
+)  # fmt: skip
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.hash import transaction_index
+from kamailio_py.sip.message import Message
+from kamailio_py.sip.reply import build_reply, reply_destination
+from kamailio_py.sip.totag import TM_SEPARATOR, TM_SIGNATURE, ToTag
+
+if TYPE_CHECKING:
+    from kamailio_py.modules.tm import Tm
+    from kamailio_py.script.context import Context
+
+log = get_logger("tm")
+
+_STATUS, _FLAGS, _STATE, _RELAYED, _REFS = (
+    getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "relayed", "refs")
+)
+
+
+class Server:
+    """See the head of the file."""
+
+    def __init__(self, tm: Tm) -> None:
+        self.tm = tm
+        core = tm.core
+        sockets = core.sockets
+        self.totag = ToTag(TM_SIGNATURE, TM_SEPARATOR, sockets[0] if sockets else None)
+        statistic = core.statistic
+        self.uas = statistic("tm", "total")
+        self.generated = statistic("tm", "rpl_generated")
+        self.sent = statistic("tm", "rpl_sent")
+        self.waiting = statistic("tm", "waiting")
+        self.completed = [statistic("tm", f"{n}xx") for n in range(2, 7)]
+
+    # making
+
+    def newtran(self, ctx: Context) -> int:
+        """1 a transaction was made (or an ACK needs none), 0 the request was a retransmission, negative: an error."""
+        if ctx.t is not None:
+            return errors.E_SCRIPT
+        tm = self.tm
+        msg = ctx.msg
+        table = tm.table
+        try:
+            index = transaction_index(msg.call_id, msg.cseq[0])
+            key = table.key(msg)
+            msg.to, msg.from_  # noqa: B018  what a reply needs must be readable
+            target = reply_destination(msg, bool(tm.core.cfg.reply_to_via))
+        except BadMessage as error:
+            log.err(f"too few headers: {error.reason}")
+            return errors.E_BAD_REQ
+        method = METHODS.get(msg.method, OTHER)
+        lock = table.locks[index & table.mask]
+        lock.acquire()
+        canceled = False
+        if table.table.head(index):
+            try:
+                offset, e2e, canceled = tm.matching.find(msg, index, key)
+            except BaseException:
+                lock.release()
+                raise
+            if offset:
+                t = table.hold(offset, index)
+                lock.release()
+                return self._known(ctx, t, e2e)
+        if method == ACK:
+            lock.release()
+            return 1
+        offset = table.insert(msg, index, key, target, ctx)
+        if not offset:
+            lock.release()
+            log.err("out of mem:")
+            return errors.E_OUT_OF_MEM
+        ctx.t = t = Transaction(tm, offset, index, table.label_of(offset))
+        if canceled and method == INVITE:
+            t.u32[t.word + _STATE] = State.CANCELED
+        lock.release()
+        ctx.tm = None
+        counters = tm.core.shm.counters
+        counters.add(self.uas)
+        counters.add(table.created)
+        points.point("tm.newtran.inserted")
+        for listener in tm.events["request-in"]:
+            listener(ctx, t)
+        return 1
+
+    def _known(self, ctx: Context, t: Transaction, e2e: bool) -> int:
+        """The request belongs to a transaction that exists."""
+        if e2e:
+            for listener in self.tm.events["e2e-ack"]:
+                listener(ctx, t)
+            self.tm.table.release(t)
+            return 1
+        ctx.t = t
+        t.done |= RETRANSMISSION
+        if ctx.msg.method == "ACK":
+            self.acknowledged(t)
+        else:
+            self.retransmit(t)
+        return 0
+
+    def acknowledged(self, t: Transaction) -> None:
+        """The ACK for a final reply of an INVITE came: stop repeating it."""
+        t.lock.acquire()
+        t.set(Cell.interval, 0)
+        if self.tm.wheel.cancel(t.offset + Cell.retr):
+            t.u32[t.word + _REFS] -= 1
+        self.put_on_wait(t)
+        t.lock.release()
+
+    def retransmit(self, t: Transaction) -> int:
+        """Send the last reply again, if there is one; 1 or -1."""
+        text = t.last_reply()
+        target = t.upstream()
+        if not text or target is None:
+            return -1
+        if not self.tm.core.send(text, target):
+            return -1
+        self.tm.core.count(self.sent)
+        return 1
+
+    # answering
+
+    def reply_from_script(self, ctx: Context, code: int, reason: str) -> int:
+        """t_reply() of a route: in an onreply_route the request of the transaction is answered."""
+        t = ctx.t
+        if t is None:
+            log.err("cannot send a t_reply to a message for which no T-state has been established")
+            return -1
+        if t.done & RETRANSMISSION:
+            return 1
+        if ctx.msg.is_request:
+            return self.reply(t, ctx.msg, code, reason)
+        return self.reply_stored(t, code, reason)
+
+    def reply_stored(self, t: Transaction, code: int, reason: str) -> int:
+        """Answer a transaction by its stored request."""
+        return self.reply(t, t.request(), code, reason)
+
+    def reply(self, t: Transaction, msg: Message, code: int, reason: str, headers: str = "", body: str = "") -> int:
+        """Make and send a reply to `msg`, the request of `t`; 1, or negative and nothing was sent."""
+        tm = self.tm
+        try:
+            tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
+            text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers, body=body)
+        except BadMessage as error:
+            log.err(f"failed to build the reply: {error.reason}")
+            return -1
+        if self.publish(t, code, text, LOCAL) < 0:
+            return -1
+        t.done |= REPLIED
+        tm.core.shm.counters.add(self.generated)
+        return 1
+
+    def publish(self, t: Transaction, code: int, text: str, relayed: int, msg: Message | None = None) -> int:
+        """Store a reply, set status and timers, and send it; negative if a final reply was there before.
+
+        `relayed` is the number of the branch it comes from plus one, or LOCAL.
+        """
+        tm = self.tm
+        arena = tm.arena
+        block = arena.store(text.encode("latin-1"), tm.table.replies)
+        if not block:
+            log.err("cannot allocate shmem buffer")
+            return -1
+        u32, word = t.u32, t.word
+        place = (t.offset + Cell.reply) >> 3
+        pending: list[int] = []
+        t.lock.acquire()
+        before = u32[word + _STATUS]
+        if before >= 200:
+            t.lock.release()
+            arena.free(block)
+            log.err(f"can't generate {code} reply when a final {before} was sent out")
+            return -1
+        old = t.u64[place]
+        t.u64[place] = block
+        u32[word + _STATUS] = code
+        u32[word + _RELAYED] = relayed
+        if code >= 200:
+            if relayed == LOCAL:
+                u32[word + _FLAGS] |= Flag.ADMIN_REPLY
+            if t.branches:
+                pending = tm.client.finish(t)
+            self._set_final_timer(t, code, relayed)
+        t.lock.release()
+        points.point("tm.reply.published")
+        if old:
+            arena.free(old)
+        target = t.upstream()
+        if target is not None:
+            for change in tm.core.reply_out:
+                if not change(msg or t.request(), text, target):
+                    target = None
+                    break
+        if target is not None and tm.core.send(text, target):
+            counters = tm.core.shm.counters
+            counters.add(self.sent)
+        if code >= 200:
+            tm.core.count(self.completed[min(code // 100, 6) - 2])
+            for listener in tm.events["completed"]:
+                listener(t, code)
+        for listener in tm.events["response-out"]:
+            listener(t, code, msg)
+        if pending:
+            tm.canceling.cancel_all(t, pending, code)
+        return 1
+
+    def _set_final_timer(self, t: Transaction, code: int, relayed: int) -> None:
+        """After a final reply: wait for retransmissions, and repeat it until the ACK comes. The lock is held."""
+        flags = t.u32[t.word + _FLAGS]
+        self.put_on_wait(t)
+        if flags & (Flag.INVITE | Flag.LOCAL) != Flag.INVITE or (code < 300 and relayed != LOCAL):
+            return
+        socket = t.socket()
+        # a 2xx is repeated over any transport: the next hops may use UDP
+        if code < 300 or socket is None or socket.proto == "udp":
+            now = self.tm.core.clock.ms()
+            first = t.get(Cell.retr1)
+            t.set(Cell.interval, first)
+            t.set_word(Cell.repeat_until, now + t.get(Cell.fr))
+            t.u32[t.word + _REFS] += 1
+            self.tm.wheel.add(t.offset + Cell.retr, now + first, self.tm.timers.reply_kind)
+
+    def put_on_wait(self, t: Transaction) -> None:
+        """Let the transaction live for wt_timer more, to absorb retransmissions. The lock is held."""
+        u32, word = t.u32, t.word
+        if u32[word + _FLAGS] & Flag.IN_AGONY:
+            return
+        tm = self.tm
+        u32[word + _FLAGS] |= Flag.IN_AGONY
+        u32[word + _REFS] += 1
+        tm.wheel.add(t.offset + Cell.timer, tm.core.clock.ms() + tm.wt_timer, tm.timers.wait_kind)
+        tm.core.shm.counters.add(self.waiting)
+
+    # the end of a script
+
+    def finish(self, ctx: Context) -> None:
+        """After the request route: send the delayed error reply, complain of what was forgotten, let the cell go."""
+        t = ctx.t
+        if t is None:
+            return
+        ctx.t = None
+        done = t.done
+        if not done & RETRANSMISSION:
+            if done == ERROR_DELAYED:
+                if self.kill(t, ctx.msg, t.error) < 0:
+                    log.err("generation of a delayed stateful reply failed")
+                    self._release(t)
+            elif not done or (ctx.msg.method == "ACK" and not done & RELEASED):
+                log.warn("script writer didn't release transaction")
+                self._release(t)
+            if ctx.avps or ctx.xavps or ctx.xavus or ctx.xavis or t.attributes:
+                self.tm.state.save_attributes(ctx, t)
+        self.tm.table.release(t)
+
+    def kill(self, t: Transaction, msg: Message, error: int) -> int:
+        """Answer with the reply that fits an error of ours."""
+        code, reason = errors.reply_for(error)
+        if log.enabled(Level.DBG):
+            log.dbg(f"error reply {code} {reason}")
+        return self.reply(t, msg, code, reason)
+
+    def release_from_script(self, ctx: Context) -> int:
+        """t_release(): 1, or -1 without a transaction."""
+        t = ctx.t
+        if t is None:
+            return -1
+        t.done |= RELEASED
+        self._release(t)
+        return 1
+
+    def _release(self, t: Transaction) -> None:
+        t.lock.acquire()
+        self.tm.client.finish(t)
+        self.put_on_wait(t)
+        t.lock.release()
+
+    def answerable(self, ctx: Context) -> bool:
+        """Is the run one whose message may be answered with the transaction?"""
+        return ctx.t is not None and bool(ctx.route_type & (RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY))

@@ -1,0 +1,189 @@
+"""Where transactions are found: making a cell, finding it by name, giving it back, freeing it.
+
+The lock of a cell is that of its bucket. `refs` counts the processes that hold a handle and the timers that pend; only
+the wait timer frees a cell, after it took it out of the table, and only when nobody else uses it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from kamailio_py import points
+from kamailio_py.log import get_logger
+from kamailio_py.modules.tm.cell import (
+    CELL_HEAD, CELL_REST, INVITE, METHODS, NONE, OTHER, Branch, BranchFlag, Cancel, Cell, Flag,
+)  # fmt: skip
+from kamailio_py.modules.tm.transaction import Transaction
+from kamailio_py.sip.hash import TABLE_ENTRIES, transaction_index
+
+if TYPE_CHECKING:
+    from kamailio_py.modules.tm import Tm
+    from kamailio_py.script.context import Context
+    from kamailio_py.sip.message import Message
+
+log = get_logger("tm")
+
+STRIPES = 1024
+_REFS, _LABEL, _FLAGS = Cell.refs >> 2, Cell.label >> 2, Cell.flags >> 2
+
+
+class CellTable:
+    """See the head of the file."""
+
+    def __init__(self, tm: Tm) -> None:
+        shm = tm.core.shm
+        self.tm = tm
+        self.table = shm.table("tm", TABLE_ENTRIES, STRIPES, Cell)
+        self.locks = self.table.locks
+        self.mask = self.table.mask
+        labels = shm.reserve("tm.labels", "words", 4 * TABLE_ENTRIES)
+        self._labels = labels >> 2
+        # Labels start anywhere, so that names of transactions do not come again after a restart.
+        first = bytearray(os.urandom(4 * TABLE_ENTRIES))
+        first[3::4] = bytes(byte & 0x7F for byte in first[3::4])
+        shm.memory[labels : labels + len(first)] = bytes(first)
+        owner = shm.arena.owner
+        self.cells = owner("tm", "cell", Cell)
+        self.branches = owner("tm", "branch", Branch)
+        self.replies = owner("tm", "reply")
+        self.cancels = owner("tm", "cancel", Cancel)
+        self.scripts = owner("tm", "script state")
+        self.attributes = owner("tm", "avps")
+        self.mails = owner("tm", "waiting event")
+        self.datas = owner("tm", "callback data")
+        self.created = tm.core.statistic("tm", "created")
+        self.freed = tm.core.statistic("tm", "freed")
+        self.delayed = tm.core.statistic("tm", "delayed_free")
+
+    def key(self, msg: Message) -> int:
+        """What the retransmissions of a request have in common, in 32 bits."""
+        via = msg.via
+        branch = via.branch
+        if branch and branch.startswith("z9hG4bK"):
+            text = f"{branch}|{via.host}|{via.port}|{via.transport}"
+        else:
+            text = f"{msg.call_id}|{msg.cseq[0]}|{msg.from_.tag}"
+        return crc32(text.encode("latin-1"))
+
+    def insert(self, msg: Message, index: int, key: int, target: tuple[str, int], ctx: Context | None) -> int:
+        """Make a cell for a request and put it into its bucket, whose lock is held; its offset, 0 without memory."""
+        tm = self.tm
+        text = msg.text.encode("latin-1")
+        source = msg.src_ip.encode("latin-1")
+        host = target[0].encode("latin-1")
+        sizes = len(source) + len(host)
+        offset = tm.arena.alloc(Cell.SIZE + sizes + len(text), self.cells)
+        if not offset:
+            return 0
+        at = self._labels + index
+        label = tm.u32[at]
+        tm.u32[at] = (label + 1) & 0xFFFFFFFF
+        method = METHODS.get(msg.method, OTHER)
+        flags = tm.invite_flags if method == INVITE else 0
+        now = tm.core.clock.ms()
+        armed = ctx.tm if ctx is not None else None
+        if armed is None:
+            life = tm.max_inv_lifetime if method == INVITE else tm.max_noninv_lifetime
+            routes = tm.no_routes
+        else:
+            life = armed.lifetime(tm, method == INVITE)
+            flags = (flags | armed.flags_on) & ~armed.flags_off
+            routes = armed.fields(tm)
+        socket = msg.socket
+        memory = tm.memory
+        CELL_HEAD.pack_into(
+            memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, *routes,
+            socket.index if socket is not None else NONE, msg.src_port, target[1], len(source), len(host), len(text),
+        )  # fmt: skip
+        rest = CELL_REST + source + host + text
+        memory[offset + CELL_HEAD.size : offset + CELL_HEAD.size + len(rest)] = rest
+        self.table.insert(index, offset)
+        return offset
+
+    def label_of(self, offset: int) -> int:
+        return self.tm.u32[(offset >> 2) + _LABEL]
+
+    def hold(self, offset: int, index: int) -> Transaction:
+        """A handle with a reference on a cell of the bucket, whose lock is held."""
+        u32 = self.tm.u32
+        word = offset >> 2
+        u32[word + _REFS] += 1
+        return Transaction(self.tm, offset, index, u32[word + _LABEL])
+
+    def find_ident(self, index: int, label: int) -> Transaction | None:
+        """The transaction of that name, with a reference."""
+        if not 0 <= index < TABLE_ENTRIES:
+            log.err(f"invalid hash_index={index}")
+            return None
+        u32, u64 = self.tm.u32, self.tm.u64
+        lock = self.locks[index & self.mask]
+        lock.acquire()
+        offset = self.table.head(index)
+        while offset and u32[(offset >> 2) + _LABEL] != label:
+            offset = u64[offset >> 3]
+        t = self.hold(offset, index) if offset else None
+        lock.release()
+        return t
+
+    def find_callid(self, call_id: str, cseq: str) -> Transaction | None:
+        """The transaction of a request with this Call-ID and CSeq number, with a reference; CANCELs are passed over."""
+        from kamailio_py.sip.message import Message
+
+        index = transaction_index(call_id, cseq)
+        lock = self.locks[index & self.mask]
+        found = None
+        lock.acquire()
+        for offset in self.table.walk(index):
+            t = Transaction(self.tm, offset, index, self.label_of(offset))
+            msg = Message(t.text())
+            if msg.call_id == call_id and msg.cseq[0] == cseq and msg.method != "CANCEL":
+                found = self.hold(offset, index)
+                break
+        lock.release()
+        return found
+
+    def release(self, t: Transaction) -> None:
+        """Give back a reference; the handle is not used any more."""
+        t.lock.acquire()
+        self.tm.u32[t.word + _REFS] -= 1
+        t.lock.release()
+
+    # the end
+
+    def remove(self, t: Transaction) -> None:
+        """Take a cell out of the table: nobody finds it any more. Its lock is held."""
+        self.table.remove(t.index, t.offset)
+        t.u32[t.word + _FLAGS] |= Flag.DEAD
+
+    def free(self, t: Transaction) -> None:
+        """Give all memory of a dead cell back, which nobody uses any more."""
+        points.point("tm.free")
+        arena, u64 = self.tm.arena, self.tm.u64
+        for number in range(t.branches):
+            branch = t.branch(number)
+            for field in (Branch.reply, Branch.cancel, Branch.ack):
+                block = u64[(branch + field) >> 3]
+                if block:
+                    arena.free(block)
+            arena.free(branch)
+        for field in (Cell.reply, Cell.script, Cell.attributes, Cell.data, Cell.cancel_reason):
+            block = t.get_word(field)
+            if block:
+                arena.free(block)
+        mail = t.get_word(Cell.mail)
+        while mail:
+            following = u64[mail >> 3]
+            arena.free(mail)
+            mail = following
+        arena.free(t.offset)
+        self.tm.core.count(self.freed)
+
+    def pending_branches(self, t: Transaction) -> list[int]:
+        """Numbers of the branches without a final status, blind ones of ended suspensions left out."""
+        return [n for n in range(t.branches) if t.branch_status(n) < 200]
+
+    def real_branches(self, t: Transaction) -> list[int]:
+        """Numbers of the branches on which something was sent."""
+        return [n for n in range(t.branches) if not t.branch_flags(n) & BranchFlag.BLIND]
