@@ -80,20 +80,15 @@ def shift_right(left: int, right: int) -> int:
 
 
 def match(text: str, pattern: str) -> bool:
-    """`text =~ pattern` for a pattern that is not constant."""
-    return compiled(pattern).search(text) is not None
+    """`text =~ pattern` for a pattern that is not constant; ExpressionError when it is no regex."""
+    try:
+        return compile_posix(pattern, icase=True).search(text) is not None
+    except ValueError:
+        log.err(f'Bad regular expression "{pattern}"')
+        raise ExpressionError from None
 
 
 _NEVER = re.compile("(?!)")
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    """The regex of `=~`; a broken one matches nothing and is logged, as at each evaluation in Kamailio."""
-    try:
-        return compile_posix(pattern, icase=True)
-    except ValueError:
-        log.err("Bad regular expression")
-        return _NEVER
 
 
 def regex_argument(pattern: str) -> re.Pattern[str]:

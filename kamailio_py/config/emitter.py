@@ -1,0 +1,403 @@
+"""Statements of the language as Python statements: one function for each route, rest of a block, or block expression.
+
+The result of a block is the result of its last executed statement (BEHAVIOUR: statement results), and is written only
+where somebody reads it: a statement is emitted for one of three Modes. `break` leaves the innermost `while` or
+`switch`, or ends the function. Where nothing can run after the function (`top`), `exit` is a plain return.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kamailio_py.config import nodes
+from kamailio_py.config.emitter_ast import (
+    assign,
+    attribute,
+    binary,
+    both,
+    call,
+    choice,
+    const,
+    ctx,
+    do,
+    give,
+    name,
+    negated,
+    place,
+    statements,
+    throw,
+    unless_none,
+    when,
+)
+from kamailio_py.config.emitter_expressions import Expressions
+from kamailio_py.config.emitter_switch import SwitchEmitter
+from kamailio_py.config.emitter_values import Rejected, reject, short
+from kamailio_py.config.errors import Position
+from kamailio_py.config.nodes import End
+from kamailio_py.config.types import Type, constant, static_type
+
+if TYPE_CHECKING:
+    from kamailio_py.config.compiler import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """What becomes of a statement's result: nothing, the function's return value, or a variable."""
+
+    returns: bool = False
+    variable: str = ""
+
+
+DISCARD = Mode()
+RETURN = Mode(returns=True)
+
+
+class FunctionEmitter(Expressions):
+    """Writes one function.
+
+    top       exit may return: no other function of the script is waiting for this one
+    leveled   the function counts how deep routes are nested, because a route can come to call itself
+    """
+
+    nothing = DISCARD
+
+    def __init__(self, unit: Unit, route: nodes.Route, top: bool, leveled: bool) -> None:
+        super().__init__(unit)
+        self.route_node = route
+        self.top = top
+        self.leveled = leveled
+        self._depth = 0
+        self._loops: list[Mode] = []  # the loops and switches around the statement being written
+        self._followers: dict[int, list[nodes.Statement]] = {}  # call -> what follows its statement
+        self._variables: dict[str, int] = {}
+
+    def function(self, id: str, body: Sequence[nodes.Statement], at: Position) -> ast.FunctionDef:
+        """The whole function."""
+        made = self.block(body, RETURN)
+        args = [ast.arg("ctx")]
+        defaults: list[ast.expr] = []
+        if self.leveled:
+            args.append(ast.arg("level"))
+            defaults.append(const(1))
+            guard = "if level > ctx.core.cfg.max_recursive_level:\n    return too_deep(level)"
+            made = statements(guard) + made
+        define = ast.FunctionDef(id, ast.arguments([], args, None, [], [], None, defaults), made, [], None)
+        head = Position(at.path, at.line, at.column)
+        place(define, head)
+        for arg in args:
+            arg.lineno, arg.col_offset = define.lineno, define.col_offset
+            arg.end_lineno, arg.end_col_offset = define.end_lineno, define.end_col_offset
+        return define
+
+    # blocks
+
+    def block(
+        self, body: Sequence[nodes.Statement], mode: Mode, following: Sequence[nodes.Statement] = ()
+    ) -> list[ast.stmt]:
+        """A list of statements, of which the last one executed gives the result; `following` are run after them."""
+        made: list[ast.stmt] = []
+        for index, statement in enumerate(body):
+            last = index == len(body) - 1
+            self._follow(statement, [*body[index + 1 :], *following])
+            made += self.statement(statement, mode if last else DISCARD)
+            if isinstance(statement, (nodes.Terminator, nodes.Break)):
+                return made
+        if not body:
+            made += self.result(mode, const(1))
+        return made or [ast.Pass()]
+
+    def inner(
+        self, body: Sequence[nodes.Statement], mode: Mode, following: Sequence[nodes.Statement] = ()
+    ) -> list[ast.stmt]:
+        """A block inside another one."""
+        self._depth += 1
+        made = self.block(body, mode, following)
+        self._depth -= 1
+        return made
+
+    def absorbing(self, mode: Mode, write: Callable[[], list[ast.stmt]]) -> list[ast.stmt]:
+        """What `write` gives, with `break` leaving the loop or switch that is being written."""
+        self._loops.append(mode)
+        made = write()
+        self._loops.pop()
+        return made
+
+    def statement(self, s: nodes.Statement, mode: Mode) -> list[ast.stmt]:
+        """One statement; what is wrong with it is noted, and the next one goes on."""
+        self.prelude, self.fails = [], False
+        try:
+            made = self._statement(s, mode)
+        except Rejected as rejected:
+            self.unit.errors.append(rejected.error)
+            made = [ast.Pass()]
+        for node in made:
+            place(node, s.at)
+        return made
+
+    def result(self, mode: Mode, value: ast.expr) -> list[ast.stmt]:
+        """What to do with a result."""
+        if mode.returns:
+            return [give(value)]
+        return [assign(mode.variable, value)] if mode.variable else []
+
+    def variable(self, hint: str) -> str:
+        """A local name not used before in this function."""
+        count = self._variables[hint] = self._variables.get(hint, 0) + 1
+        return hint if count == 1 else f"{hint}_{count}"
+
+    def _follow(self, statement: nodes.Statement, rest: list[nodes.Statement]) -> None:
+        """Remember what follows a statement that is itself a call: its suspension resumes there."""
+        if isinstance(statement, nodes.ExpressionStatement) and isinstance(statement.value, nodes.Call):
+            self._followers[id(statement.value)] = rest
+
+    def continuation(self, e: nodes.Call | nodes.CoreCall) -> int:
+        """The number of the entry that runs what follows this call in its block; 0 when nothing does."""
+        rest = self._followers.get(id(e))
+        return self.unit.continuation(self.route_node, e, rest) if rest else 0
+
+    def _statement(self, s: nodes.Statement, mode: Mode) -> list[ast.stmt]:
+        match s:
+            case nodes.ExpressionStatement():
+                return self._expression(s, mode)
+            case nodes.Assign():
+                return self._assign(s, mode)
+            case nodes.If():
+                return self._if(s, mode)
+            case nodes.While():
+                return self._while(s, mode)
+            case nodes.Switch():
+                return SwitchEmitter(self, s, mode).emit()
+            case nodes.Block():
+                return self.inner(s.statements, mode)
+            case nodes.Break():
+                return self._break()
+            case nodes.Terminator():
+                return self._terminator(s)
+        raise reject(s.at, f"{type(s).__name__} cannot stand here")
+
+    # calls
+
+    def leave(self, value: int) -> ast.stmt:
+        """`exit` with a constant value."""
+        return give(value) if self.top else throw("ScriptExit", const(value))
+
+    def run_function(self, made: ast.expr, at: Position) -> list[ast.stmt]:
+        """Call a module function: `rc` is its result, and 0 ends the script."""
+        rc = ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made)
+        ends = when(ast.UnaryOp(ast.Not(), name("rc")), [self.leave(0)])
+        place(rc, at)
+        place(ends, at)
+        return [rc, ends]
+
+    def deeper(self, made: ast.expr, levels: int = 1) -> ast.expr:
+        """Tell a function that counts nesting how deep it is called."""
+        assert isinstance(made, ast.Call)
+        assert isinstance(made.func, ast.Name)
+        if self.unit.is_leveled(made.func.id):
+            deep = self._depth + levels
+            made.args.append(binary(name("level"), "+", const(deep)) if self.leveled else const(1 + deep))
+        return made
+
+    def _expression(self, s: nodes.ExpressionStatement, mode: Mode) -> list[ast.stmt]:
+        e = s.value
+        match e:
+            case nodes.Call():
+                made = self.run_function(self.function_call(e), e.at)
+                return self._tried(made, s.at, "call_failed", "") + self.result(mode, name("rc"))
+            case nodes.RouteCall():
+                return self._route(e, s, mode)
+            case nodes.CoreCall():
+                return self._core(e, mode)
+            case nodes.BlockExpression():
+                return self.inner(e.body.statements, mode)
+        evaluated = self.value(e)
+        made = [] if isinstance(evaluated.node, ast.Constant) else [do(evaluated.node)]
+        return self._tried(made, s.at, "call_failed", "") + self.result(mode, const(1))
+
+    def _route(self, e: nodes.RouteCall, s: nodes.Statement, mode: Mode) -> list[ast.stmt]:
+        made = self.route_call(e)
+        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
+            # sets $rc itself, because a route that does not exist leaves it alone
+            return [do(made)] if mode is DISCARD else self.result(mode, made)
+        if mode is DISCARD:
+            return [ast.Assign([ast.Attribute(ctx(), "rc", ast.Store())], made)]
+        return [
+            ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made),
+            *self.result(mode, name("rc")),
+        ]
+
+    def _core(self, e: nodes.CoreCall, mode: Mode) -> list[ast.stmt]:
+        """A core function leaves $rc alone; it may say itself which statement does the same."""
+        spec = self.find(e)
+        template = getattr(spec, "statement", "")
+        if template:
+            args = [ast.unparse(a) for a in self.arguments.prepare(spec, e)]
+            return statements(template.format(*args)) + self.result(mode, const(1))
+        made = self.function_call(e)
+        return [do(made)] if mode is DISCARD else self.result(mode, made)
+
+    # assignments
+
+    def _assign(self, s: nodes.Assign, mode: Mode) -> list[ast.stmt]:
+        target = s.target
+        if not isinstance(target, (nodes.PVariable, nodes.Attribute)):
+            raise reject(target.at, "invalid left side of an assignment")
+        pvar = self.pvar(target)
+        if pvar.transformed:
+            raise reject(target.at, "pvar with transformations in assignment left side")
+        if not pvar.writable:
+            raise reject(target.at, "read only pvar in assignment left side")
+        value, null = self._raw(s.value)
+        if pvar.static is not None:
+            if null:
+                value = unless_none(value, 0)
+            target_node = ast.Subscript(name("VARS"), const(pvar.static), ast.Store())
+            made: list[ast.stmt] = [*self.prelude, ast.Assign([target_node], value)]
+            return self._assigned(made, s, mode, const(1))
+        done = self.names.write(pvar, value)
+        if mode is DISCARD:
+            return self._assigned([*self.prelude, do(done)], s, mode, const(1))
+        if self.fails:
+            return self._assigned([*self.prelude, *self.result(mode, choice(done, const(1), const(-1)))], s, mode, None)
+        return [*self.prelude, *self.result(mode, choice(done, const(1), const(-1)))]
+
+    def _assigned(self, made: list[ast.stmt], s: nodes.Assign, mode: Mode, value: ast.expr | None) -> list[ast.stmt]:
+        if value is not None:
+            made += self.result(mode, value)
+        if not self.fails:
+            return made
+        handler: list[ast.stmt] = [do(call("assign_failed", const(short(s.value.at)))), *self.result(mode, const(-1))]
+        return [_guarded(made, handler)]
+
+    def _raw(self, e: nodes.Expression) -> tuple[ast.expr, bool]:
+        """The assigned value; the result of a call is taken as it is, whatever its sign."""
+        match e:
+            case nodes.Call():
+                self.prelude += self.run_function(self.function_call(e), e.at)
+                return name("rc"), False
+            case nodes.RouteCall():
+                made = self.route_call(e)
+                if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
+                    return made, False
+                self.prelude.append(
+                    ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made)
+                )
+                return name("rc"), False
+            case nodes.CoreCall():
+                return self.function_call(e), False
+            case nodes.BlockExpression():
+                return self.block_call(e), False
+        value = self.value(e)
+        return value.node, value.null
+
+    # control
+
+    def condition(self, e: nodes.Expression, complain: str) -> tuple[list[ast.stmt], ast.expr]:
+        """Statements to go before, and the test. `complain` is the helper that logs a condition without a value."""
+        if static_type(e) is Type.STR:
+            self.unit.warn(e.at, "non-int expression (you might want to use casts)")
+        if constant(e) is not None:
+            self.unit.warn(e.at, "constant value in if(...)")
+        test = self.test(e, first=True)
+        if not self.fails:
+            return self.prelude, test
+        target = self.variable("true")
+        tried = [*self.prelude, assign(target, test)]
+        handler = [assign(target, call(complain, const(short(e.at))))]
+        made = [_guarded(tried, handler)]
+        place(made[0], e.at)
+        return made, name(target)
+
+    def _if(self, s: nodes.If, mode: Mode) -> list[ast.stmt]:
+        before, test = self.condition(s.test, "if_failed")
+        place(test, s.test.at)
+        head = Position(s.at.path, s.at.line, s.at.column)
+        then = self.inner(s.then.statements, mode)
+        if s.otherwise is not None:
+            otherwise = self.inner(s.otherwise.statements, mode)
+        else:
+            otherwise = self.result(mode, const(1))
+        if mode.returns:
+            made = when(test, then)
+            after = otherwise
+        else:
+            made = when(test, then, otherwise)
+            after = []
+        place(made, head)
+        return [*before, made, *after]
+
+    def _while(self, s: nodes.While, mode: Mode) -> list[ast.stmt]:
+        """A loop, with Kamailio's guard against running away."""
+        kept = Mode(variable=mode.variable or self.variable("result")) if mode is not DISCARD else DISCARD
+        left = self.variable("loops")
+        e = s.test
+        if static_type(e) is Type.STR:
+            self.unit.warn(e.at, "non-int expression (you might want to use casts)")
+        test = self.test(e)
+        fails = self.fails
+        body = self.absorbing(kept, lambda: self.inner(s.body.statements, kept))
+        line = s.at.end_line or s.at.line
+        complain = call("runaway_while", ctx(), *map(const, (e.at.line, e.at.column, s.at.path, line)))
+        runaway = [do(complain), *self.result(kept, const(-1)), ast.Break()]
+        guard = [
+            when(ast.UnaryOp(ast.Not(), name(left)), runaway),
+            ast.AugAssign(ast.Name(left, ast.Store()), ast.Sub(), const(1)),
+        ]
+        loop: list[ast.stmt]
+        if fails:
+            # a condition without a value ends the loop
+            checked = _guarded([when(negated(test), [ast.Break()])], [ast.Break()])
+            loop = [ast.While(const(True), [checked, *guard, *body], [])]
+        else:
+            loop = [ast.While(test, [*guard, *body], [])]
+        begin = self.result(kept, const(1))
+        limit = attribute(attribute(attribute(ctx(), "core"), "cfg"), "max_while_loops")
+        # 0 is no limit: counted down from -1 it never comes to 0
+        made = [assign(left, both(limit, const(-1), disjunction=True)), *begin, *loop]
+        if mode.returns:
+            made.append(give(name(kept.variable)))
+        head = Position(s.at.path, s.at.line, s.at.column)
+        for node in made:
+            place(node, head)
+        return made
+
+    def _break(self) -> list[ast.stmt]:
+        """Leave the innermost loop or switch with the result 0; outside of them, the function."""
+        if not self._loops or self._loops[-1].returns:
+            return [give(0)]
+        return [*self.result(self._loops[-1], const(0)), ast.Break()]
+
+    def _terminator(self, s: nodes.Terminator) -> list[ast.stmt]:
+        known: int | str | None = {End.RETURN: 1, End.EXIT: 1, End.DROP: 0}[s.kind]
+        value: ast.expr = const(known)
+        if s.value is not None:
+            if static_type(s.value) is Type.STR:
+                raise reject(s.value.at, "bad type, integer expected", "a cast helps: (int)")
+            known = constant(s.value)
+            value = self.integer(s.value) if known is None else const(known)
+        return self._tried(self._ended(s.kind, known, value), s.at, "return_failed", "")
+
+    def _ended(self, kind: End, known: int | str | None, value: ast.expr) -> list[ast.stmt]:
+        if kind is End.DROP:
+            return [throw("ScriptDrop", value)]
+        if self.top:
+            return [give(value)]
+        if kind is End.EXIT or known == 0:
+            return [throw("ScriptExit", value)]
+        return [give(value if known is not None else call("returned", value))]
+
+    def _tried(self, made: list[ast.stmt], at: Position, complain: str, text: str) -> list[ast.stmt]:
+        """`made`, and what happens when an expression in it has no value."""
+        if not self.fails:
+            return made
+        place_text = text or f"{at.path}:{at.end_line or at.line}"
+        failed = call(complain, const(place_text))
+        ends = any(isinstance(node, (ast.Return, ast.Raise)) for node in made)
+        return [_guarded(made, [give(failed)] if ends else [assign("rc", failed)])]
+
+
+def _guarded(body: list[ast.stmt], handler: list[ast.stmt]) -> ast.stmt:
+    return ast.Try(body, [ast.ExceptHandler(name("ExpressionError"), None, handler or [ast.Pass()])], [], [])

@@ -1,0 +1,42 @@
+"""Walks over the syntax tree that several passes need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+
+from kamailio_py.config import nodes
+
+
+def all_nodes(node: nodes.Node) -> Iterator[nodes.Node]:
+    """The node and everything below it, in the order of the text."""
+    yield node
+    if not is_dataclass(node):
+        return
+    for field in fields(node):
+        value = getattr(node, field.name)
+        if isinstance(value, nodes.Node):
+            yield from all_nodes(value)
+        elif isinstance(value, list):
+            for item in value:
+                if isinstance(item, nodes.Node):
+                    yield from all_nodes(item)
+
+
+def route_name(e: nodes.RouteCall) -> str | None:
+    """The name a `route(...)` has in the cfg, None when it is computed."""
+    match e.name:
+        case nodes.Identifier(name=name):
+            return name
+        case nodes.String(value=text):
+            return text
+        case nodes.Number(value=number):
+            return str(number)
+    return None
+
+
+def called_routes(node: nodes.Node) -> Iterator[str | None]:
+    """Names of the routes that are called below a node; None stands for a computed name."""
+    for found in all_nodes(node):
+        if isinstance(found, nodes.RouteCall):
+            yield route_name(found)
