@@ -18,9 +18,7 @@ class Position:
     def __str__(self) -> str:
         """Kamailio's wording of a place: one column, a range of columns, or a range of lines."""
         if self.end_line > self.line:
-            return (
-                f"from line {self.line}, column {self.column} to line {self.end_line}, column {self.end_column}"
-            )
+            return f"from line {self.line}, column {self.column} to line {self.end_line}, column {self.end_column}"
         if self.end_column > self.column:
             return f"line {self.line}, column {self.column}-{self.end_column}"
         return f"line {self.line}, column {self.column}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from kamailio_py.config.errors import Position
+from kamailio_py.config.errors import CfgWarning, Position
 
 
 @dataclass(slots=True)
@@ -73,7 +73,7 @@ class Address(Expression):
 
 @dataclass(slots=True)
 class Operand(Expression):
-    """One of the old bare words: method, uri, status, from_uri, src_ip, proto, af, msg:len, myself, max_len, INET, UDP, ..."""
+    """One of the old bare words: method, uri (or status), from_uri, src_ip, proto, af, msg:len, myself, udp, *, ..."""
 
     name: str
 
@@ -230,7 +230,7 @@ class Route(Node):
 
 @dataclass(slots=True)
 class Endpoint:
-    """`proto:host:port` as written: an empty part was not given, `hosts` has several for `(a, b)`."""
+    """`proto:host:port`: what was not given (or `*`) is empty; several hosts for `(a, b)`; IPv6 without brackets."""
 
     proto: str
     hosts: list[str]
@@ -243,6 +243,7 @@ class Listen(Node):
     advertise: Endpoint | None = None
     name: str = ""
     workers: int = 0
+    virtual: bool = False
 
 
 @dataclass(slots=True)
@@ -293,3 +294,4 @@ class Config:
     routes: list[Route] = field(default_factory=list)
     flags: dict[str, int] = field(default_factory=dict)
     defines: dict[str, str] = field(default_factory=dict)
+    warnings: list[CfgWarning] = field(default_factory=list)

@@ -1,0 +1,178 @@
+"""What every part of the parser stands on: the token at hand, places, errors, and how reading goes on after one.
+
+`tok` is the next token that nobody has used. A rule that finds something else calls `fail`, the only place where a
+syntax error comes from: it notes the error and raises `Unexpected`. Whoever can go on catches it, adds Kamailio's words
+for what it was reading, and skips to where its next part begins.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from kamailio_py.config import tokens
+from kamailio_py.config.errors import CfgError, CfgWarning, Position
+from kamailio_py.config.hints import Hints
+from kamailio_py.config.host import Host, RouteType
+from kamailio_py.config.lexer import Lexer
+from kamailio_py.config.nodes import Config, Expression
+from kamailio_py.config.source import Source
+from kamailio_py.config.tokens import Token
+
+
+class Unexpected(Exception):
+    """A syntax error that was noted; `named` once somebody has said what was being read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.named = False
+
+
+class RouteInside(Exception):
+    """A route block begins inside another one: the token at hand is its first."""
+
+
+class TokenStream:
+    """State of one run of the parser."""
+
+    def __init__(
+        self, source: Source, host: Host, defines: list[str] | dict[str, str], substs: list[tuple[str, str]]
+    ) -> None:
+        self.host = host
+        self.config = Config(source.path)
+        self.errors: list[CfgError] = []
+        self.loaded: list[str] = []  # modules
+        self.hints = Hints(host, self.loaded)
+        self.lexer = Lexer(source, defines, host.evaluate, self.errors.append, self.config.warnings.append)
+        for word, rule in substs:
+            self.lexer.add_substitution(word, rule, Position(source.path, 0, 0))
+        self.blocks: list[tuple[str, Token]] = []  # what is open, innermost last: its name and its "{"
+        self.route_type = RouteType.REQUEST
+        self.in_arguments = False
+        self._ahead: Token | None = None
+        self.last: Token | None = None  # the token used last
+        self.tok: Token = Token(tokens.EOF, "", "", source.path, 1, 1, 1, 1)
+
+    # tokens
+
+    def advance(self) -> Token:
+        """Use the token at hand and return it."""
+        used = self.last = self.tok
+        if self._ahead is not None:
+            self.tok, self._ahead = self._ahead, None
+        else:
+            self.tok = self.lexer.next()
+        return used
+
+    def peek(self) -> Token:
+        """The token after the one at hand."""
+        if self._ahead is None:
+            self._ahead = self.lexer.next()
+        return self._ahead
+
+    def expect(self, kind: str) -> Token:
+        if self.tok.kind != kind:
+            self.fail(f"'{kind}'" if not kind[0].isupper() else "")
+        return self.advance()
+
+    def skip_if(self, kind: str) -> bool:
+        if self.tok.kind == kind:
+            self.advance()
+            return True
+        return False
+
+    # places
+
+    @staticmethod
+    def span(first: Position, last: Position) -> Position:
+        return Position(first.path, first.line, first.column, last.end_line, last.end_column)
+
+    def since(self, first: Position) -> Position:
+        """From `first` to the token used last."""
+        last = self.last
+        if last is None:
+            return first
+        return Position(first.path, first.line, first.column, last.end_line, last.end_column)
+
+    # errors
+
+    def fail(self, expected: str = "", hint: str = "") -> NoReturn:
+        """The token at hand cannot stand here; `expected` is for the hint."""
+        tok = self.tok
+        if tok.kind == tokens.EOF and self.blocks:
+            name, brace = self.blocks[-1]
+            hint = f"unexpected end of file: the '{{' of {name} on line {brace.line} is not closed"
+        elif not hint:
+            hint = f"unexpected {tok.describe()}"
+            if expected:
+                hint += f", {expected} expected"
+            if tok.kind == tokens.BAD and tok.text == "#":
+                hint = ""
+        self.error(tok.position, "syntax error", hint)
+        raise Unexpected
+
+    def error(self, at: Position, message: str, hint: str = "") -> None:
+        error = CfgError(at, message, hint)
+        if not any(str(error) == str(known) for known in self.errors[-3:]):
+            self.errors.append(error)
+
+    def name_failure(self, failure: Unexpected, message: str) -> None:
+        """Say what was being read when `failure` happened, unless that was said already."""
+        if not failure.named and message:
+            self.error(self.tok.position, message)
+        failure.named = True
+
+    def warn(self, at: Position, message: str, hint: str = "") -> None:
+        self.config.warnings.append(CfgWarning(at, message, hint))
+
+    # going on after an error
+
+    def skip_parenthesis(self) -> None:
+        """Inside `(`: go behind the `)` that closes it, or stop where a statement ends."""
+        depth = 1
+        while self.tok.kind not in (";", "{", "}", tokens.EOF):
+            if self.tok.kind == "(":
+                depth += 1
+            elif self.tok.kind == ")":
+                depth -= 1
+                if depth == 0:
+                    self.advance()
+                    return
+            self.advance()
+
+    def skip_statement(self) -> None:
+        """Go behind the `;` of the statement at hand, or stop at the `}` of its block; blocks are skipped whole."""
+        while self.tok.kind not in (";", "}", tokens.EOF):
+            if self.route_begins():
+                return
+            if self.tok.kind == "{":
+                self.skip_block()
+                return
+            self.advance()
+        self.skip_if(";")
+
+    def skip_block(self) -> None:
+        """At a `{`: go behind its `}`."""
+        depth = 0
+        while self.tok.kind != tokens.EOF:
+            kind = self.advance().kind
+            if kind == "{":
+                depth += 1
+            elif kind == "}":
+                depth -= 1
+                if depth == 0:
+                    return
+
+    def route_begins(self) -> bool:
+        """A route block can only begin at top level."""
+        kind = self.tok.kind
+        if kind in tokens.ROUTE_KEYWORDS:
+            return True
+        return kind == "route" and self.peek().kind in ("[", "{")
+
+    # what the other parts of the parser give each other
+
+    def expression(self) -> Expression:
+        raise NotImplementedError
+
+    def block(self, name: str) -> object:
+        raise NotImplementedError
