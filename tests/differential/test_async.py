@@ -84,7 +84,7 @@ def test_route_unknown(s: Scene) -> None:
 @room.case("""
 route[too_long] {
     $var(s) = 500; $var(r) = async_route("TL_RESUMED", "$var(s)"); xlog("L_NOTICE", "$var(r)\\n"); t_reply("500", "Too long");
-    xlog("L_NOTICE", "$rc\\n");
+    xlog("L_NOTICE", "no transaction yet: $rc\\n"); sl_send_reply("500", "Too long");
 }
 route[TL_RESUMED] { t_reply("200", "never"); }
 """)
@@ -219,15 +219,18 @@ def test_task_data(s: Scene) -> None:
     s.wait_log("data [")
 
 
-@room.case("""
+@room.case(
+    """
 route[task_group_data] {
-    async_task_group_data("TASK_GROUP_DATA", "fast", "grouped"); sl_send_reply("200", "OK");
+    $var(r) = async_task_group_data("TASK_GROUP_DATA", "fast", "grouped"); xlog("L_NOTICE", "$var(r)\\n"); sl_send_reply("200", "OK");
 }
 route[TASK_GROUP_DATA] { xlog("L_NOTICE", "data [$async(data)]\\n"); }
-""")
+""",
+    differs="real Kamailio 5.6.3 loses the data of a task that is given to a named group",
+)
 def test_task_group_data(s: Scene) -> None:
     answered(s)
-    s.wait_log("data [grouped")
+    s.wait_log("data [")
 
 
 @room.case("""

@@ -256,16 +256,19 @@ def test_suspend_failure(s: Scene) -> None:
 route[SUSPEND_BESIDE] { xlog("L_NOTICE", "resumed $T_reply_code\\n"); append_branch("$hdr(X-Two)"); t_relay(); xlog("L_NOTICE", "relay $rc\\n"); }
 """)  # fmt: skip
 def test_suspend_beside(s: Scene) -> None:
-    """Suspended beside a branch that is out already; resumed into one more."""
+    """Suspended beside a branch that is out already, whose replies are lost until it is resumed into one more."""
     alice, bob, carol = s.agents("alice", "bob", "carol")
     alice.request("INVITE", bob, headers=f"X-Key: sb\nX-Two: sip:two@{carol.host}")
     to_bob = bob.expect("INVITE")
     bob.reply(to_bob, 180)
-    alice.expect(180)
+    s.fence()
     resume(s, "sb", "SUSPEND_BESIDE")
-    carol.listen(0.1)
-    bob.reply(to_bob, 200)
+    to_carol = carol.expect("INVITE")
+    bob.reply(to_bob, 183)
+    alice.expect(183)
+    carol.reply(to_carol, 200)
     alice.expect(200)
+    bob.reply(bob.expect("CANCEL"), 200)
 
 
 @room.case("route[suspend_cancel_suspend] {" + CONTINUE + """
