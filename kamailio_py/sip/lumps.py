@@ -20,12 +20,13 @@ from kamailio_py.sip.endpoint import ListenSocket
 Piece = Any
 Edit = tuple[int, int, Piece]
 
-ALWAYS, DIFFERENT_SOCKET, SAME_SOCKET = 0, 1, 2
+ALWAYS, DIFFERENT_SOCKET, SAME_SOCKET, DIFFERENT_PROTO = 0, 1, 2, 3
 """Conditions of a piece: Kamailio's "realms" differ when address, port or protocol do."""
 SEND, RECEIVE = 1, 2
 """Parts: host, port and transport of a socket as they stand in a Record-Route URI."""
 SEND_PROTO, RECEIVE_PROTO = 3, 4
 SEND_IP, RECEIVE_IP = 5, 6
+SEND_NAME, RECEIVE_NAME = 7, 8
 
 _offset = itemgetter(0)
 
@@ -42,16 +43,20 @@ def resolve(piece: Piece, send: ListenSocket | None, receive: ListenSocket | Non
     if isinstance(piece, str):
         return piece
     if isinstance(piece, int):
-        socket = send if piece in (SEND, SEND_PROTO, SEND_IP) else receive
+        socket = send if piece in (SEND, SEND_PROTO, SEND_IP, SEND_NAME) else receive
         if socket is None:
             return ""
         if piece in (SEND, RECEIVE):
             return socket_text(socket)
+        if piece in (SEND_NAME, RECEIVE_NAME):
+            return f";sn={socket.name}" if socket.name else ""
         return socket.proto if piece in (SEND_PROTO, RECEIVE_PROTO) else socket.sent_by_host
     condition = piece[0]
     if condition != ALWAYS:
         same = send is receive or send is None or receive is None
-        if same == (condition == DIFFERENT_SOCKET):
+        if condition == DIFFERENT_PROTO:
+            same = same or send.proto == receive.proto  # type: ignore[union-attr]
+        if same == (condition != SAME_SOCKET):
             return ""
     return "".join(resolve(part, send, receive) for part in piece[1:])
 
