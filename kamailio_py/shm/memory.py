@@ -267,7 +267,6 @@ class SharedMemory:
         self.queues[name] = queue
         if self.writable:
             queue.open()
-            lock.mend = queue.post_missing
         return queue
 
     # after a death

@@ -3,8 +3,8 @@
 Lives here: putting, taking, and giving back what a dead process had in hand. An item is a kind and three integers;
 anything larger lies in the arena and the item holds its offset. One lock per queue guards head and tail; nobody waits
 for room: full is an answer. An item taken is written into the taker's row of the process table first and stays there
-until done(), so that no death loses it. The ring has more places than the queue accepts items, one for each
-process, so that giving back always succeeds.
+until done(), so that no death loses it: it is put back, at the end. The ring has more places than the queue accepts
+items, one for each process, so that this always succeeds.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class QueueHead(Record):
     high_water = u64("most items that ever waited")
     rejected = u64("times it was full")
     given_back = u64("items given back because their taker died")
+    returning = u64("offset of the claim that is being given back, 0 if none")
+    returning_as = u64("number that its item gets")
 
 
 class Item(Record):
@@ -42,9 +44,9 @@ class Item(Record):
 
 
 ITEM = Item.SIZE
-_START = 1 << 32  # heads can go back below the first item that was ever put
 _HEAD, _TAIL, _CAPACITY, _RING = (f >> 3 for f in (QueueHead.head, QueueHead.tail, QueueHead.capacity, QueueHead.ring))
 _HIGH, _REJECTED, _BACK = (f >> 3 for f in (QueueHead.high_water, QueueHead.rejected, QueueHead.given_back))
+_RETURNING, _RETURNING_AS = QueueHead.returning >> 3, QueueHead.returning_as >> 3
 _pack = struct.Struct("<4Q").pack
 _unpack = struct.Struct("<4Q").unpack
 _CLAIM_NUMBER = Process.claim_number - Process.claim
@@ -78,12 +80,12 @@ class Queue:
     @staticmethod
     def lay_out(words: Any, offset: int, capacity: int, processes: int) -> None:
         first = offset >> 3
-        words[first + _HEAD] = words[first + _TAIL] = _START
         words[first + _CAPACITY] = capacity
         words[first + _RING] = capacity + processes
 
     def open(self) -> None:
         """Make the semaphore that takers wait on; before forking."""
+        self._lock.mend = self._mend
         self._semaphore = semaphore(0)
         self._post = self._semaphore.release
         self._wait = self._semaphore.acquire
@@ -152,7 +154,7 @@ class Queue:
         self._post()
 
     def give_back(self, claim: int) -> bool:
-        """Put what a dead process had in hand in front again; `claim` is the offset of its claim.
+        """Put what a dead process had in hand back, at the end; `claim` is the offset of its claim.
 
         Done by a living process, its successor for one: it takes the queue's lock. False if there was nothing.
         """
@@ -161,20 +163,33 @@ class Queue:
         if words[claim >> 3] != self.offset:
             return False
         with self._lock:
-            head = words[first + _HEAD]
-            if words[(claim + _CLAIM_NUMBER) >> 3] >= head:
+            if words[(claim + _CLAIM_NUMBER) >> 3] >= words[first + _HEAD]:
                 # It died before the item was out of the ring, where it still is.
                 words[claim >> 3] = 0
                 return False
-            at = self._items + (head - 1) % self._ring * ITEM
+            tail = words[first + _TAIL]
+            at = self._items + tail % self._ring * ITEM
             self._memory[at : at + ITEM] = self._memory[claim + _CLAIM_ITEM : claim + _CLAIM_ITEM + ITEM]
-            # Should this process die as well: with this number the claim is void once the head is written.
-            words[(claim + _CLAIM_NUMBER) >> 3] = head - 1
-            words[first + _HEAD] = head - 1
+            # Should this process die as well, _mend() sees by these whether the item is in the ring.
+            words[first + _RETURNING_AS] = tail
+            words[first + _RETURNING] = claim
+            words[first + _TAIL] = tail + 1
             words[claim >> 3] = 0
+            words[first + _RETURNING] = 0
             words[first + _BACK] += 1
         self._post()
         return True
+
+    def _mend(self) -> None:
+        """After the death of a holder: a claim whose item got back into the ring is void."""
+        words = self._words
+        first = self._first
+        claim = words[first + _RETURNING]
+        if claim:
+            if words[first + _TAIL] > words[first + _RETURNING_AS]:
+                words[claim >> 3] = 0
+            words[first + _RETURNING] = 0
+        self.post_missing()
 
     def post_missing(self) -> None:
         """After a death between the ring and the semaphore: wake as many takers as items wait. Takes no lock."""
@@ -204,8 +219,8 @@ class Queue:
 
     @property
     def taken(self) -> int:
-        """Items that were taken, not counting those that were given back."""
-        return self._words[self._first + _HEAD] - _START
+        """Items that were taken, also those that were given back later."""
+        return self._words[self._first + _HEAD]
 
     def waiting(self) -> list[tuple[int, int, int, int]]:
         """The items that wait, in order; use `lock.stable` or a queue at rest."""

@@ -1,8 +1,8 @@
 """The arena's memory in slabs of 64 KiB, and the map that says what each is for.
 
 Lives here: taking and giving runs of slabs, for size classes, for blocks too large for any class, and for the
-structures of the directory. The map has one byte per slab. Its lock is the last one that is taken. Nothing is touched before it is
-used; slabs that were given back are zero again and their memory is the machine's.
+structures of the directory. The map has one byte per slab. Its lock is the last one that is taken. Nothing is touched
+before it is used; slabs that were given back are zero again and their memory is the machine's.
 """
 
 from __future__ import annotations
