@@ -76,6 +76,17 @@ class Addresses:
                 if alias != listening.host and (listening.proto, alias.lower(), listening.port) not in self.aliases:
                     self.aliases.append((listening.proto, alias.lower(), listening.port))
 
+    def summary(self) -> str:
+        """What kamailio prints of its addresses when it starts."""
+        lines = ["Listening on "]
+        for s in self.sockets:
+            advertised = f" advertise {s.sent_by_host}:{s.sent_by_port}" if s.advertise_host else ""
+            lines.append(f"             {s.proto}: {s.host_text}:{s.port}{advertised}")
+        lines.append("Aliases: ")
+        for proto, host, port in reversed(self.aliases):
+            lines.append(f"             {proto or '*'}: {host}:{port or '*'}")
+        return "\n".join(lines) + "\n"
+
     # questions
 
     def is_myself(self, host: str, port: int = 0, proto: str = "") -> bool:

@@ -26,6 +26,7 @@ from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
+    from kamailio_py.engine.engine import Engine
     from kamailio_py.module import Module
     from kamailio_py.shm.memory import SharedMemory
 
@@ -71,6 +72,7 @@ class Core:
         self.reply_out: list[Callable[[Message, str, Destination], bool]] = []
         self.processes: list[ProcessSpec] = []
         self.timers: list[TimerSpec] = []
+        self.engine: Engine = None  # type: ignore[assignment]  # made when modules are initialised
         self.rank = 0
 
     # what was loaded
@@ -94,14 +96,9 @@ class Core:
     def prepare(self) -> None:
         """What follows from the global parameters, once they are all read."""
         cfg = self.cfg
-        if cfg.server_header:
+        if cfg.server_signature:
             self.server_header = f"{cfg.server_header}\r\n"
-        elif cfg.server_signature:
-            self.server_header = f"Server: {SIGNATURE}\r\n"
-        if cfg.user_agent_header:
             self.user_agent = f"{cfg.user_agent_header}\r\n"
-        elif cfg.server_signature:
-            self.user_agent = f"User-Agent: {SIGNATURE}\r\n"
 
     # running routes
 

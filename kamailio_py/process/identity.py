@@ -22,9 +22,8 @@ def take_identity(options: Options, cfg: Any, background: bool) -> None:
         root = options.chroot or cfg.chroot
         if root:
             os.chroot(root)
-        workdir = options.workdir or cfg.workdir
-        if workdir or background:
-            os.chdir(workdir or "/")
+        if options.workdir or background:
+            os.chdir(options.workdir or cfg.workdir)
         group, user = options.group or cfg.group, options.user or cfg.user
         if group:
             os.setgid(int(group) if group.isdigit() else grp.getgrnam(group).gr_gid)
