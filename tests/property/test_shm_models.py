@@ -198,6 +198,7 @@ class WheelMachine(OnMemory):
         self.kind = self.memory.wheel.kind("k", self.fire)
         self.wheel = self.memory.wheel
         self.model: dict[int, int] = {}
+        self.added: dict[int, int] = {}
         self.idle = [self.record() for _ in range(12)]
         self.again: dict[int, int] = {}
         self.wheel.run(self.now)
@@ -209,6 +210,7 @@ class WheelMachine(OnMemory):
             due = self.again.pop(node)
             self.wheel.add(node, due, self.kind)
             self.model[node] = due
+            self.added[node] = self.now
         else:
             self.idle.append(node)
 
@@ -222,6 +224,7 @@ class WheelMachine(OnMemory):
         node = self.idle.pop()
         self.wheel.add(node, self.now + delay, self.kind)
         self.model[node] = self.now + delay
+        self.added[node] = self.now
         if again is not None:
             self.again[node] = self.now + delay + again
 
@@ -242,8 +245,7 @@ class WheelMachine(OnMemory):
         before = dict(self.model)
         self.wheel.run(self.now)
         assert [before[node] for node in self.fired] == sorted(before[node] for node in self.fired)
-        left = [due for node, due in self.model.items() if before.get(node) == due and node not in self.fired]
-        assert all(due > self.now - 2 * GRAIN for due in left)
+        assert all(max(due, self.added[node]) + 2 * GRAIN > self.now for node, due in self.model.items())
 
     @rule()
     def mend(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 from kit.memory import all_of, fork, killed_at, segment, wait
@@ -62,7 +63,7 @@ def test_signal_does_not_break_the_wait_for_a_lock() -> None:
         while memory.processes.intent(1) != lock.offset:
             os.sched_yield()
         os.kill(pid, signal.SIGUSR1)
-        while open(f"/proc/{pid}/status").read().find("SigPnd:\t0000000000000000") < 0:
+        while "SigPnd:\t0000000000000000" not in Path(f"/proc/{pid}/status").read_text():
             os.sched_yield()
         lock.release()
         assert wait(pid) == 0

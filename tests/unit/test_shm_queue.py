@@ -44,9 +44,7 @@ def test_many_putters_many_takers_each_item_once() -> None:
                     os.sched_yield()
 
         def take() -> None:
-            while item := queue.get(20):
-                if item[0] == 999_999:
-                    return queue.done()
+            while (item := queue.get(20)) and item[0] != 999_999:
                 assert results.put(item[0])
                 queue.done()
 

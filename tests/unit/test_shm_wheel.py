@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from kit.memory import all_of, fork, killed_at, segment, wait
@@ -249,7 +250,7 @@ def test_killed_at_any_step_of_a_run(memory: SharedMemory, again: bool) -> None:
         for number, timer in enumerate(timers):
             memory.memory[timer : timer + 32] = bytes(32)
             memory.wheel.add(timer, now - 500 + number, kind)
-        killed = killed_at(memory, 1, step, lambda: memory.wheel.run(now))
+        killed = killed_at(memory, 1, step, partial(memory.wheel.run, now))
         memory.release_dead(1)
         assert memory.check() == [], f"killed at step {step}"
         memory.wheel.run(now + 5)
@@ -265,7 +266,7 @@ def test_killed_at_any_step_of_a_run(memory: SharedMemory, again: bool) -> None:
             assert len(fired) >= 1
         if not killed:
             break
-        step += 7
+        step += 13
     assert fired == timers
     assert step > 700
 
