@@ -1,7 +1,7 @@
 """Shared memory for tests, and processes that use it, which may be killed at any step.
 
-`killed_at(memory, slot, step, action)` forks an actor and kills it as if by kill -9 before the `step`-th bytecode that it executes
-inside the shared-memory room, so that a test can go through all moments at which a process may die.
+`killed_at(memory, slot, step, action)` forks an actor and kills it as if by kill -9 before the `step`-th bytecode that
+it executes inside the shared-memory room, so that a test can go through all moments at which a process may die.
 """
 
 from __future__ import annotations
