@@ -22,9 +22,6 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-MANDATORY = frozenset(("via", "call-id", "cseq", "from", "to"))
-
-
 class Engine:
     """Receives messages for one process."""
 
@@ -69,11 +66,7 @@ class Engine:
         core.count(self._received)
         self._next_id += 1
         msg.id = self._next_id
-        names = msg.names
-        if not MANDATORY.issubset(names):
-            logger.err("required headers not found in request")
-            raise BadMessage("required headers not found in request")
-        msg.via  # noqa: B018  # a bad top Via is found before the script runs
+        msg.check()
         ctx = Context(core, msg)
         for accept in core.pre_script:
             if not accept(ctx):

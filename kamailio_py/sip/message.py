@@ -30,6 +30,7 @@ _SPACE = " \t\r\n"
 _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 _LONGEST = 2147483639
+_MANDATORY = frozenset(("via", "from", "to", "call-id", "cseq"))
 _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwards"))
 """Headers a message may have once; Kamailio stops reading at the second."""
 
@@ -427,6 +428,8 @@ class Message:
         wrong later shows only when somebody asks (`require_headers`).
         """
         names = self.names
+        if self.broken is None and "_wrong" not in self.__dict__ and self._is_plain(names):
+            return
         try:
             last = max(
                 names.index("via"), names.index("from"), names.index("to"), names.index("call-id"), names.index("cseq")
@@ -434,6 +437,20 @@ class Message:
         except ValueError:
             raise BadMessage(self.broken or "mandatory header missing") from None
         self._check_headers(last + 1)
+
+    def _is_plain(self, names: list[str]) -> bool:
+        """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""
+        different = set(names)
+        if len(different) != len(names) or not _MANDATORY <= different or "retry-after" in different:
+            return False
+        try:
+            if self.via.more:
+                return False
+            self.to, self.cseq, self.content_length  # noqa: B018  # each raises where it is bad
+        except BadMessage:
+            return False
+        self.__dict__["_wrong"] = ""
+        return True
 
     @lazy
     def _wrong(self) -> str:
