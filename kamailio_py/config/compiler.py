@@ -181,7 +181,7 @@ def _recursive(routes: list[nodes.Route]) -> Iterator[str]:
     names = {route.name for route in request}
     for route in request:
         called = set(called_routes(route.body))
-        calls[route.name] = names if None in called else {name for name in called if name in names}  # type: ignore[misc]
+        calls[route.name] = names if None in called else {name for name in called if name in names}
     reach: dict[str, set[str]] = {}
     for name in calls:
         seen: set[str] = set()

@@ -297,10 +297,6 @@ class FunctionEmitter(Expressions):
 
     def condition(self, e: nodes.Expression, complain: str) -> tuple[list[ast.stmt], ast.expr]:
         """Statements to go before, and the test. `complain` is the helper that logs a condition without a value."""
-        if static_type(e) is Type.STR:
-            self.unit.warn(e.at, "non-int expression (you might want to use casts)")
-        if constant(e) is not None:
-            self.unit.warn(e.at, "constant value in if(...)")
         test = self.test(e, first=True)
         if not self.fails:
             return self.prelude, test
@@ -334,8 +330,6 @@ class FunctionEmitter(Expressions):
         kept = Mode(variable=mode.variable or self.variable("result")) if mode is not DISCARD else DISCARD
         left = self.variable("loops")
         e = s.test
-        if static_type(e) is Type.STR:
-            self.unit.warn(e.at, "non-int expression (you might want to use casts)")
         test = self.test(e)
         fails = self.fails
         body = self.absorbing(kept, lambda: self.inner(s.body.statements, kept))

@@ -6,7 +6,8 @@ What is constant is made once, here; a mistake in it is an error at load with it
 from __future__ import annotations
 
 import ast
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from kamailio_py.config import arguments as kinds
 from kamailio_py.config import nodes
@@ -18,6 +19,8 @@ from kamailio_py.config.types import constant, number_of
 
 if TYPE_CHECKING:
     from kamailio_py.config.emitter_expressions import Expressions
+
+Made = TypeVar("Made")
 
 
 class Arguments:
@@ -65,8 +68,6 @@ class Arguments:
         if kind is kinds.REGEX:
             return name(self._checked(e, lambda: self.names.regex(text, newline=True)))
         if isinstance(kind, Fixup):
-            if kind.pvar and text[:1] == "$":
-                return self._pvar(e, text, what)
             return self._fixed(kind, e, text)
         raise reject(e.at, f"{what}: no way to prepare a {kind.name}")
 
@@ -82,7 +83,7 @@ class Arguments:
         self.emitter.check_types(e)
         return constant(e)
 
-    def _checked(self, e: nodes.Expression, make):  # type: ignore[no-untyped-def]
+    def _checked(self, e: nodes.Expression, make: Callable[[], Made]) -> Made:
         """The result of `make`, or its ValueError as the author's error."""
         try:
             return make()

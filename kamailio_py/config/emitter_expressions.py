@@ -8,6 +8,7 @@ statement (`prelude`), where it costs nothing extra.
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
@@ -120,7 +121,7 @@ class Expressions:
         match e:
             case nodes.PVariable():
                 return self._pvariable(e)
-            case nodes.Attribute(name=plain):
+            case nodes.Attribute(text=plain):
                 return self.of_pvar(self._known(e.at, lambda: self.names.pvar(f"$avp({plain})")))
             case nodes.Select(text=text):
                 return self.of_pvar(self._known(e.at, lambda: self.names.select(text)))
@@ -136,14 +137,14 @@ class Expressions:
                 raise reject(e.at, f"{plain} can only be compared", hint=f"write for example: {plain} == ...")
         return Value(choice(self.test(e), const(1), const(0)), Type.INT)
 
-    def _known(self, at: Position, find) -> PVarSpec:  # type: ignore[no-untyped-def]
+    def _known(self, at: Position, find: Callable[[], PVarSpec]) -> PVarSpec:
         try:
             return find()
         except ValueError as error:
             raise reject(at, str(error)) from None
 
     def pvar(self, e: nodes.PVariable | nodes.Attribute) -> PVarSpec:
-        text = e.text if isinstance(e, nodes.PVariable) else f"$avp({e.name})"
+        text = e.text if isinstance(e, nodes.PVariable) else f"$avp({e.text})"
         return self._known(e.at, lambda: self.names.pvar(text))
 
     def _pvariable(self, e: nodes.PVariable) -> Value:

@@ -1,4 +1,4 @@
-"""The globals of the generated code: the runtime's helpers, bound functions, pseudo-variables and constants by readable names.
+"""The globals of the generated code: helpers of the run-time, functions, pseudo-variables, constants; readable names.
 
 One namespace for all routes of a config. What a name stands for is made once, when the config is compiled.
 """

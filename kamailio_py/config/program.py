@@ -47,7 +47,7 @@ def nothing(ctx: Any) -> int:
 
 @dataclass(slots=True)
 class Program:
-    """All blocks of a config. Entry 0 stands for "nothing follows"; the others are numbered in the order of the file."""
+    """All blocks of a config. Entry 0 stands for "nothing follows"; the others are in the order of the file."""
 
     path: str
     entries: list[Entry] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What is known of an expression before it runs: its type, its value when it is constant, and what does not fit together.
+"""What is known of an expression before it runs: type, value when it is constant, and what does not fit together.
 
 The rules and the words are Kamailio's (core/rvalue.c): a number on the left wants a number on the right, arithmetic,
 relations and logic want numbers on both sides; a pseudo-variable has no type until it is read.
@@ -108,7 +108,7 @@ def constant(e: nodes.Expression) -> int | str | None:
             left = constant(e.left)
             if left is None:
                 return None
-            if e.op == "&&" and not left or e.op == "||" and left:
+            if (e.op == "&&" and not left) or (e.op == "||" and left):
                 return int(bool(left)) if isinstance(left, int) else None
             right = constant(e.right)
             return None if right is None else _constant_binary(e.op, left, right)

@@ -1,4 +1,4 @@
-"""The old bare words of the language (`src_ip`, `uri == myself`, `msg:len`, ...): what they stand for in a running script.
+"""The old bare words of the language (`src_ip`, `uri == myself`, `msg:len`, ...): what they mean in a running script.
 
 `snd_...` and `to_...` exist while onsend_route runs: the core then holds what is being sent, and to where.
 """

@@ -25,7 +25,7 @@ class ExpressionError(Exception):
 def to_int(value: Value, place: str = "") -> int:
     """The int of any value, with Kamailio's warnings for a string that is none."""
     if value.__class__ is int:
-        return value  # type: ignore[return-value]
+        return value
     if not value:
         return 0
     number = parse_int(value)  # type: ignore[arg-type]
@@ -39,7 +39,7 @@ def to_int(value: Value, place: str = "") -> int:
 def add(left: Value, right: Value, place: str = "") -> int | str:
     """`left + right`: a sum when the left side is a number, otherwise both as one text."""
     if left.__class__ is int:
-        return wrap32(left + (right if right.__class__ is int else to_int(right, place)))  # type: ignore[operator]
+        return wrap32(left + (right if right.__class__ is int else to_int(right, place)))
     return to_str(left) + to_str(right)
 
 

@@ -1,6 +1,6 @@
 """The names that generated code uses, all of them: one dict, which compile_config puts under each compiled config.
 
-Helpers that only generated code calls live here; operators on values are in `operators`, the old bare words in `operands`.
+Helpers that only generated code calls live here; operators are in `operators`, the old bare words in `operands`.
 """
 
 from __future__ import annotations
@@ -82,9 +82,9 @@ def _namespace() -> dict[str, Any]:
         operators.mod, operators.regex_argument, operators.returned, operators.route_truth, operators.shift_left,
         operators.shift_right, operators.to_int, operators.truth,
         operands.af, operands.dst_ip, operands.dst_port, operands.from_uri, operands.in_network, operands.ip_is,
-        operands.ip_is_myself, operands.is_own_uri, operands.msg_len, operands.proto, operands.same_text, operands.snd_af,
-        operands.snd_ip, operands.snd_port, operands.snd_proto, operands.to_ip, operands.to_port, operands.to_uri,
-        operands.uri, operands.uri_is_myself,
+        operands.ip_is_myself, operands.is_own_uri, operands.msg_len, operands.proto, operands.same_text,
+        operands.snd_af, operands.snd_ip, operands.snd_port, operands.snd_proto, operands.to_ip,
+        operands.to_port, operands.to_uri, operands.uri, operands.uri_is_myself,
         assign_failed, call_failed, if_failed, missing_route, return_failed, runaway_while, too_deep,
     ):  # fmt: skip
         names[helper.__name__] = helper
