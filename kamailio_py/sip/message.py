@@ -265,7 +265,7 @@ class Message:
     def raw_value(self, i: int) -> str:
         """Value of a header as written: line breaks of folding and blanks at the end belong to it."""
         line = self._lines[i]
-        return line[line.find(":") + 1 :].lstrip(_SPACE).rstrip("\r\n\0")
+        return line[line.find(":") + 1 :].lstrip(_SPACE).rstrip("\r\n")
 
     def header(self, name: str) -> str | None:
         """Value of the first header of that name."""
@@ -441,7 +441,7 @@ class Message:
     def _is_plain(self, names: list[str]) -> bool:
         """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""
         different = set(names)
-        if len(different) != len(names) or not _MANDATORY <= different or "retry-after" in different:
+        if len(different) != len(names) or not different >= _MANDATORY or "retry-after" in different:
             return False
         try:
             if self.via.more:

@@ -1,4 +1,4 @@
-"""Requests going out: forwarded ones with our Via on top, and those the server makes itself."""
+"""Forwarded requests: our Via on top, `received` and `rport` in the one below, the script's edits made."""
 
 from __future__ import annotations
 

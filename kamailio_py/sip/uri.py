@@ -35,7 +35,7 @@ class Uri:
         self.password = password
         self.host = host
         self.port_text = port_text
-        self.port = int(port_text) & 0xFFFF if port_text else 0
+        self.port = int(port_text) if port_text else 0
         self.params = params
         self.headers = headers
 
@@ -56,9 +56,15 @@ class Uri:
 
     @property
     def transport(self) -> str:
-        """Value of the transport parameter in lower case, or ""."""
+        """Value of the transport parameter in lower case, the last one if there are several, or ""."""
         params = self.params
-        return (param_of(params, "transport") or "").lower() if params else ""
+        if not params:
+            return ""
+        found = ""
+        for part in params.lower().split(";"):
+            if part[:10] == "transport=":
+                found = part[10:]
+        return found
 
     @property
     def hostport(self) -> str:
@@ -117,6 +123,8 @@ def _parse(text: str) -> Uri:
     # what stands first is taken as the beginning of a user or host whatever it is
     at = rest.find("@", 1)
     if at < 0:
+        if rest[0] == "@":
+            raise BadUri("URI without user before the @")
         host, port, params, headers = _host_alone(rest, scheme)
         if scheme == "urn" and port == "" and "\0" in host:
             user, _, host = host.partition("\0")
@@ -125,10 +133,13 @@ def _parse(text: str) -> Uri:
     else:
         user, password = _user_part(rest[:at])
         host, port, params, headers = _host_after_user(rest[at + 1 :])
-    if len(port) > 5:
+    if len(port) > 5 or (port and int(port) > 65535):
         raise BadUri("port out of range")
     if scheme == "tel":
         user, host = host, ""
+    elif ";" in user and params and param_of(params, "user") == "phone":
+        # a telephone number with parameters of its own: Kamailio's user is the number
+        user = user[: user.index(";")]
     return Uri(text, scheme, user, password, host, port, params, headers)
 
 

@@ -1,0 +1,74 @@
+"""Requests this server makes itself: ACK and CANCEL of a branch, and requests of its own."""
+
+from __future__ import annotations
+
+from kamailio_py.sip.message import Message
+
+_KEPT = frozenset(("from", "to", "call-id", "cseq", "route", "max-forwards"))
+
+
+def _hop_request(invite: str, method: str, to: str, headers: str, prefix: str) -> str:
+    """A request that follows an INVITE we sent, hop by hop: its top Via and what identifies it, in its order."""
+    msg = Message(invite)
+    out = [f"{method} {msg.ruri} {msg.version}\r\n"]
+    via_done = False
+    for i, name in enumerate(msg.names):
+        if name == "via":
+            if not via_done:
+                via_done = True
+                out.append(_ended(msg.raw(i)))
+        elif name == "cseq":
+            line = msg.raw(i).rstrip("\r\n")
+            out.append(line[: line.rindex(msg.cseq_method)] + method + "\r\n")
+        elif name == "to" and to:
+            out.append(to)
+        elif name in _KEPT or (prefix and msg.name_text(i).startswith(prefix)):
+            out.append(_ended(msg.raw(i)))
+    out.append(f"Content-Length: 0\r\n{headers}\r\n")
+    return "".join(out)
+
+
+def _ended(line: str) -> str:
+    return line if line.endswith("\n") else line + "\r\n"
+
+
+def build_ack(invite: str, reply: Message, headers: str = "") -> str:
+    """The ACK for a reply of 300 or more to an INVITE we sent as `invite`; its To is the reply's."""
+    i = reply.find("to")
+    return _hop_request(invite, "ACK", _ended(reply.raw(i)) if i >= 0 else "", headers, "")
+
+
+def build_cancel(invite: str, headers: str = "", prefix: str = "") -> str:
+    """The CANCEL of an INVITE we sent as `invite`.
+
+    `headers` are further header lines (Reason); headers of the INVITE whose names begin with `prefix` are copied, as
+    tm's parameter ac_extra_hdrs says.
+    """
+    return _hop_request(invite, "CANCEL", "", headers, prefix)
+
+
+def build_request(
+    method: str,
+    uri: str,
+    *,
+    via: str,
+    from_: str,
+    to: str,
+    call_id: str,
+    cseq: str,
+    user_agent: str = "",
+    max_forwards: int = 70,
+    routes: str = "",
+    headers: str = "",
+    body: str = "",
+) -> str:
+    """A request of our own in the order of Kamailio's uac.
+
+    `via`, `user_agent`, `routes` and `headers` are whole header lines with CRLF; `from_` and `to` are values with their
+    tags; a `max_forwards` below 0 leaves that header out.
+    """
+    hops = f"Max-Forwards: {max_forwards}\r\n" if max_forwards >= 0 else ""
+    return (
+        f"{method} {uri} SIP/2.0\r\n{via}To: {to}\r\nFrom: {from_}\r\nCSeq: {cseq} {method}\r\nCall-ID: {call_id}\r\n"
+        f"{routes}{hops}Content-Length: {len(body)}\r\n{user_agent}{headers}\r\n{body}"
+    )

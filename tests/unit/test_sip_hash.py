@@ -1,0 +1,51 @@
+"""Hashes, branches and tags that Kamailio made for the same input."""
+
+from __future__ import annotations
+
+import pytest
+
+from kamailio_py.sip.endpoint import ListenSocket
+from kamailio_py.sip.hash import branch_param, char_msg_val, core_hash, parse_branch, transaction_index
+from kamailio_py.sip.message import Message
+from kamailio_py.sip.totag import SL_SEPARATOR, SL_SIGNATURE, ToTag, crc16
+
+OPTIONS = (
+    "OPTIONS sip:bob@127.0.0.1:5064 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:5062;branch=z9hG4bKw1\r\n"
+    'From: "Alice" <sip:alice@example.test>;tag=f1\r\nTo: <sip:bob@example.test>\r\nCall-ID: w1@example.test\r\n'
+    "CSeq: 1 OPTIONS\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(("call_id", "cseq", "index"), [("i1", "1", 25693), ("m1", "1", 24797)])
+def test_transaction_index(call_id: str, cseq: str, index: int) -> None:
+    assert transaction_index(call_id, cseq) == index
+    assert core_hash(call_id, cseq, 65536) == index
+
+
+def test_branch_of_a_forwarded_request() -> None:
+    msg = Message(OPTIONS, "127.0.0.1", 5062)
+    branch = branch_param(transaction_index(msg.call_id, msg.cseq_number), char_msg_val(msg))
+    assert branch == "z9hG4bKbb22.748d21f477f65e625605109fe1b1af35.0"
+
+
+@pytest.mark.parametrize(("index", "value", "branch"), [(0, "x", 0), (25738, "m", 0), (65535, "a" * 32, 31)])
+def test_branch_round_trip(index: int, value: str, branch: int) -> None:
+    assert parse_branch(branch_param(index, value, branch)) == (index, value, branch)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [None, "", "z9hG4bK", "z9hG4bK1.2", "1.2.3", "z9hG4bKx.2.3", "z9hG4bK1..3", "z9hG4bK00001.a.0", "z9hG4bK1.2.3.4"],
+)
+def test_foreign_branches(text: str | None) -> None:
+    assert parse_branch(text) is None
+
+
+def test_crc_of_the_usual_check_string() -> None:
+    assert crc16("123456789") == 0x906E
+
+
+def test_to_tag_as_captured() -> None:
+    msg = Message("OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:34180;branch=z9hG4bKo1\r\nCall-ID: o1\r\n\r\n")
+    tags = ToTag(SL_SIGNATURE, SL_SEPARATOR, ListenSocket(0, "udp", "127.0.0.1", 5088))
+    assert tags.tag(msg) == "8bba6f4db589d063c6f9e40c23cefbe0.e890f9be"
