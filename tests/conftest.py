@@ -10,7 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from kit.room import Pairs  # noqa: E402
+from kit.room import Pairs
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ room = Room("cancel", params='modparam("tm", "wt_timer", 1000)')
 RELAY = """
 route[{name}] {{
     if (is_method("CANCEL")) {{
-        if (t_check_trans()) {{ xlog("L_NOTICE", "CANCEL matches\\n"); }} else {{ xlog("L_NOTICE", "CANCEL alone\\n"); }}
+        if (t_check_trans()) {{ xlog("L_NOTICE", "CANCEL matches\\n"); }} else {{
+            xlog("L_NOTICE", "CANCEL alone\\n"); }}
         t_relay(); xlog("L_NOTICE", "t_relay $rc\\n"); exit;
     }}
     {before} t_relay();
@@ -111,9 +112,7 @@ def test_cancel_repeated(s: Scene) -> None:
     alice.ack(sent, alice.expect(487))
 
 
-@room.case(
-    RELAY.format(name="cancelled_forks", before='append_branch("$hdr(X-Two)");')
-)
+@room.case(RELAY.format(name="cancelled_forks", before='append_branch("$hdr(X-Two)");'))
 def test_cancelled_forks(s: Scene) -> None:
     """Two branches, one ringing, one silent."""
     alice, bob, carol = s.agents("alice", "bob", "carol")
@@ -137,7 +136,8 @@ def test_cancelled_forks(s: Scene) -> None:
     RELAY.format(name="cancelled_failure", before='t_on_failure("CANCELLED"); t_on_reply("CANCEL_REPLY");')
     + """
 failure_route[CANCELLED] {
-    if (t_is_canceled()) { xlog("L_NOTICE", "cancelled, $T_reply_code\\n"); } else { xlog("L_NOTICE", "not cancelled\\n"); }
+    if (t_is_canceled()) { xlog("L_NOTICE", "cancelled, $T_reply_code\\n"); } else {
+        xlog("L_NOTICE", "not cancelled\\n"); }
     $ru = $hdr(X-Two); $var(r) = t_relay(); xlog("L_NOTICE", "relay after CANCEL: $var(r)\\n");
 }
 onreply_route[CANCEL_REPLY] { xlog("L_NOTICE", "$rs $rm\\n"); }
@@ -160,7 +160,8 @@ def test_cancelled_failure(s: Scene) -> None:
 
 @room.case("""
 route[cancel_newtran] {
-    if (is_method("CANCEL")) { if (!t_relay_cancel()) { xlog("L_NOTICE", "t_relay_cancel $rc\\n"); } xlog("L_NOTICE", "after $rc\\n"); exit; }
+    if (is_method("CANCEL")) { if (!t_relay_cancel()) { xlog("L_NOTICE", "t_relay_cancel $rc\\n"); }
+        xlog("L_NOTICE", "after $rc\\n"); exit; }
     t_newtran(); t_reply("180", "Ringing");
 }
 """)
@@ -176,7 +177,8 @@ def test_cancel_newtran(s: Scene) -> None:
 
 @room.case("""
 route[cancel_from_script] {
-    if (is_method("MESSAGE")) { t_cancel_callid("$hdr(X-Call)", "1", "21", "404"); xlog("L_NOTICE", "$rc\\n"); sl_send_reply("200", "OK"); exit; }
+    if (is_method("MESSAGE")) { t_cancel_callid("$hdr(X-Call)", "1", "21", "404"); xlog("L_NOTICE", "$rc\\n");
+        sl_send_reply("200", "OK"); exit; }
     t_relay();
 }
 """)

@@ -120,7 +120,8 @@ route[loops] {
     route(LOOP_RETURN);
     xlog("L_NOTICE", "return in a loop rc=$rc i=$var(i)\\n");
 }
-route[LOOP_RETURN] { $var(i) = 0; while ($var(i) < 9) { $var(i) = $var(i) + 1; if ($var(i) == 4) return 44; } return 45; }
+route[LOOP_RETURN] { $var(i) = 0; while ($var(i) < 9) { $var(i) = $var(i) + 1; if ($var(i) == 4) return 44; }
+    return 45; }
 """)
 def test_loops(s: Scene) -> None:
     ask(s)

@@ -19,7 +19,9 @@ def shown(*names: str) -> str:
 
 @room.case(
     "route[request_line] { "
-    + shown("$rm", "$ru", "$rU", "$rd", "$rp", "$rP", "$rz", "$rv", "$ou", "$oU", "$od", "$ml", "$mb{s.len}", "$rr", "$rs")
+    + shown(
+        "$rm", "$ru", "$rU", "$rd", "$rp", "$rP", "$rz", "$rv", "$ou", "$oU", "$od", "$ml", "$mb{s.len}", "$rr", "$rs"
+    )
     + "}"
 )
 def test_request_line(s: Scene) -> None:
@@ -30,8 +32,27 @@ def test_request_line(s: Scene) -> None:
 
 @room.case(
     "route[from_to] { "
-    + shown("$fu", "$fU", "$fd", "$fn", "$ft", "$fti", "$tu", "$tU", "$td", "$tn", "$tt", "$tti", "$ci", "$cs", "$ct", "$mt", "$fa")
-    .replace('xlog("L_NOTICE", "$$fti = [$fti]\\n");', "").replace('xlog("L_NOTICE", "$$tti = [$tti]\\n");', "")
+    + shown(
+        "$fu",
+        "$fU",
+        "$fd",
+        "$fn",
+        "$ft",
+        "$fti",
+        "$tu",
+        "$tU",
+        "$td",
+        "$tn",
+        "$tt",
+        "$tti",
+        "$ci",
+        "$cs",
+        "$ct",
+        "$mt",
+        "$fa",
+    )
+    .replace('xlog("L_NOTICE", "$$fti = [$fti]\\n");', "")
+    .replace('xlog("L_NOTICE", "$$tti = [$tti]\\n");', "")
     .replace('xlog("L_NOTICE", "$$fa = [$fa]\\n");', "")
     + "}"
 )
@@ -49,23 +70,61 @@ def test_from_to(s: Scene) -> None:
 
 @room.case(
     "route[headers] { "
-    + shown("$hdr(X-A)", "$(hdr(X-A)[0])", "$(hdr(X-A)[1])", "$(hdr(X-A)[-1])", "$(hdr(X-A)[*])", "$(hdr(X-A)[9])",
-            "$hdr(x-a)", "$hdrc(X-A)", "$hdr(Contact)", "$hdr(From)", "$ua", "$cT", "$cl", "$rb", "$mb{s.len}", "$ai", "$di",
-            "$re", "$hdr(X-Empty)", "$pu", "$pd", "$pU")
+    + shown(
+        "$hdr(X-A)",
+        "$(hdr(X-A)[0])",
+        "$(hdr(X-A)[1])",
+        "$(hdr(X-A)[-1])",
+        "$(hdr(X-A)[*])",
+        "$(hdr(X-A)[9])",
+        "$hdr(x-a)",
+        "$hdrc(X-A)",
+        "$hdr(Contact)",
+        "$hdr(From)",
+        "$ua",
+        "$cT",
+        "$cl",
+        "$rb",
+        "$mb{s.len}",
+        "$ai",
+        "$di",
+        "$re",
+        "$hdr(X-Empty)",
+        "$pu",
+        "$pd",
+        "$pU",
+    )
     + "}"
-)  # fmt: skip
+)
 def test_headers(s: Scene) -> None:
     ask(
         s,
-        "X-A: first\nX-B: b\nx-A:   second,third  \nUser-Agent: ua/1 (x)\nContent-Type: text/plain;charset=x\nX-Empty:\n"
-        "P-Asserted-Identity: <sip:pai@x>\nP-Preferred-Identity: <sip:ppi@y.test>\nDiversion: <sip:div@z>;reason=busy\n"
-        "Remote-Party-ID: <sip:rpid@z>;privacy=off",
+        "X-A: first\nX-B: b\nx-A:   second,third  \nUser-Agent: ua/1 (x)\nContent-Type: text/plain;charset=x\n"
+        "X-Empty:\nP-Asserted-Identity: <sip:pai@x>\nP-Preferred-Identity: <sip:ppi@y.test>\n"
+        "Diversion: <sip:div@z>;reason=busy\nRemote-Party-ID: <sip:rpid@z>;privacy=off",
         "hello\r\nbody",
     )
 
 
 @room.case(
-    "route[addresses] { " + shown("$si", "$sp", "$sas", "$Ri", "$Rp", "$RAp", "$RAi", "$Rut", "$proto", "$pr", "$su", "$sut", "$Rn", "$version(num)") + "}"
+    "route[addresses] { "
+    + shown(
+        "$si",
+        "$sp",
+        "$sas",
+        "$Ri",
+        "$Rp",
+        "$RAp",
+        "$RAi",
+        "$Rut",
+        "$proto",
+        "$pr",
+        "$su",
+        "$sut",
+        "$Rn",
+        "$version(num)",
+    )
+    + "}"
 )
 def test_addresses(s: Scene) -> None:
     ask(s)
@@ -109,19 +168,57 @@ def test_branches(s: Scene) -> None:
 
 
 STRINGS = shown(
-    "$(var(s){s.len})", "$(var(s){s.int})", "$(var(n){s.int})", "$(var(s){s.toupper})", "$(var(s){s.tolower})", "$(var(s){s.md5})",
-    "$(var(s){s.sha256})", "$(var(s){s.encode.hexa})", "$(var(h){s.decode.hexa})", "$(var(s){s.encode.base64})",
-    "$(var(b){s.decode.base64})", "$(var(s){s.escape.common})", "$(var(q){s.escape.common})", "$(var(s){s.escape.user})",
-    "$(var(s){s.escape.param})", "$(var(e){s.unescape.user})", "$(var(e){s.unescape.param})", "$(var(s){s.substr,2,3})",
-    "$(var(s){s.substr,-3,2})", "$(var(s){s.substr,4,0})", "$(var(s){s.select,1, })", "$(var(s){s.select,-1, })",
-    "$(var(s){s.select,7, })", "$(var(s){s.strip,2})", "$(var(s){s.striptail,2})", "$(var(w){s.trim})|",
-    "$(var(w){s.ltrim})|", "$(var(w){s.rtrim})|", "$(var(s){s.prefixes})", "$(var(n){s.prefixes,2})", "$(var(s){s.replace,o,0})",
-    "$(var(s){s.rmws})",     "$(var(s){s.corehash,16})", "$(var(s){s.unbracket})", "$(var(k){s.unbracket})", "$(var(s){s.count,o})",
-    "$(var(s){s.toupper}{s.substr,0,4}{s.len})", "$(var(s){s.numeric})", "$(var(s){s.urlencode.param})",
-    "$(var(s){s.rm,o})", "$(var(s){s.before,W})", "$(var(s){s.after,W})", "$(var(s){s.rafter,W})",
-    "$(var(s){s.stripto,W})", "$(var(s){s.encode.base64url})", "$(var(s){s.encode.base58})", "$(var(n){s.fmtlines,2,1})",
-    "$(var(k){s.escape.csv})", "$(var(s){s.encode.7bit}{s.decode.7bit})", "$(var(s){s.md5}{s.prefixes,3})",
-)  # fmt: skip
+    "$(var(s){s.len})",
+    "$(var(s){s.int})",
+    "$(var(n){s.int})",
+    "$(var(s){s.toupper})",
+    "$(var(s){s.tolower})",
+    "$(var(s){s.md5})",
+    "$(var(s){s.sha256})",
+    "$(var(s){s.encode.hexa})",
+    "$(var(h){s.decode.hexa})",
+    "$(var(s){s.encode.base64})",
+    "$(var(b){s.decode.base64})",
+    "$(var(s){s.escape.common})",
+    "$(var(q){s.escape.common})",
+    "$(var(s){s.escape.user})",
+    "$(var(s){s.escape.param})",
+    "$(var(e){s.unescape.user})",
+    "$(var(e){s.unescape.param})",
+    "$(var(s){s.substr,2,3})",
+    "$(var(s){s.substr,-3,2})",
+    "$(var(s){s.substr,4,0})",
+    "$(var(s){s.select,1, })",
+    "$(var(s){s.select,-1, })",
+    "$(var(s){s.select,7, })",
+    "$(var(s){s.strip,2})",
+    "$(var(s){s.striptail,2})",
+    "$(var(w){s.trim})|",
+    "$(var(w){s.ltrim})|",
+    "$(var(w){s.rtrim})|",
+    "$(var(s){s.prefixes})",
+    "$(var(n){s.prefixes,2})",
+    "$(var(s){s.replace,o,0})",
+    "$(var(s){s.rmws})",
+    "$(var(s){s.corehash,16})",
+    "$(var(s){s.unbracket})",
+    "$(var(k){s.unbracket})",
+    "$(var(s){s.count,o})",
+    "$(var(s){s.toupper}{s.substr,0,4}{s.len})",
+    "$(var(s){s.numeric})",
+    "$(var(s){s.urlencode.param})",
+    "$(var(s){s.rm,o})",
+    "$(var(s){s.before,W})",
+    "$(var(s){s.after,W})",
+    "$(var(s){s.rafter,W})",
+    "$(var(s){s.stripto,W})",
+    "$(var(s){s.encode.base64url})",
+    "$(var(s){s.encode.base58})",
+    "$(var(n){s.fmtlines,2,1})",
+    "$(var(k){s.escape.csv})",
+    "$(var(s){s.encode.7bit}{s.decode.7bit})",
+    "$(var(s){s.md5}{s.prefixes,3})",
+)
 
 
 @room.case(
@@ -138,14 +235,41 @@ def test_strings(s: Scene) -> None:
 
 
 URIS = shown(
-    "$(var(u){uri.user})", "$(var(u){uri.host})", "$(var(u){uri.port})", "$(var(u){uri.passwd})", "$(var(u){uri.scheme})",
-    "$(var(u){uri.params})", "$(var(u){uri.param,transport})", "$(var(u){uri.param,none})", "$(var(u){uri.headers})",
-    "$(var(u){uri.transport})", "$(var(u){uri.maddr})", "$(var(u){uri.lr})", "$(var(u){uri.tosocket})", "$(var(t){uri.scheme})",
-    "$(var(t){uri.user})", "$(var(x){uri.user})", "$(var(p){param.value,b})", "$(var(p){param.name,1})", "$(var(p){param.valueat,0})",
-    "$(var(p){param.count})", "$(var(c){param.value,b,;})", "$(var(p){param.in,c})", "$(var(n){nameaddr.name})", "$(var(n){nameaddr.uri})",
-    "$(var(n){nameaddr.len})", "$(var(n){tobody.uri})", "$(var(n){tobody.display})", "$(var(n){tobody.tag})", "$(var(n){tobody.user})",
-    "$(var(n){tobody.host})", "$(var(n){tobody.params})", "$(var(l){line.count})", "$(var(l){line.at,1})", "$(var(l){line.sw,two})",
-)  # fmt: skip
+    "$(var(u){uri.user})",
+    "$(var(u){uri.host})",
+    "$(var(u){uri.port})",
+    "$(var(u){uri.passwd})",
+    "$(var(u){uri.scheme})",
+    "$(var(u){uri.params})",
+    "$(var(u){uri.param,transport})",
+    "$(var(u){uri.param,none})",
+    "$(var(u){uri.headers})",
+    "$(var(u){uri.transport})",
+    "$(var(u){uri.maddr})",
+    "$(var(u){uri.lr})",
+    "$(var(u){uri.tosocket})",
+    "$(var(t){uri.scheme})",
+    "$(var(t){uri.user})",
+    "$(var(x){uri.user})",
+    "$(var(p){param.value,b})",
+    "$(var(p){param.name,1})",
+    "$(var(p){param.valueat,0})",
+    "$(var(p){param.count})",
+    "$(var(c){param.value,b,;})",
+    "$(var(p){param.in,c})",
+    "$(var(n){nameaddr.name})",
+    "$(var(n){nameaddr.uri})",
+    "$(var(n){nameaddr.len})",
+    "$(var(n){tobody.uri})",
+    "$(var(n){tobody.display})",
+    "$(var(n){tobody.tag})",
+    "$(var(n){tobody.user})",
+    "$(var(n){tobody.host})",
+    "$(var(n){tobody.params})",
+    "$(var(l){line.count})",
+    "$(var(l){line.at,1})",
+    "$(var(l){line.sw,two})",
+)
 
 
 @room.case(
@@ -178,7 +302,8 @@ def test_regex_transformation(s: Scene) -> None:
 
 @room.case("""
 route[selects] {
-    xlog("L_NOTICE", "$sel(method) $sel(ruri.user) $sel(from.tag) $sel(from.uri.user) $sel(via.branch) $sel(cseq.num)\\n");
+    xlog("L_NOTICE", "$sel(method) $sel(ruri.user) $sel(from.tag) $sel(from.uri.user)\\n");
+    xlog("L_NOTICE", "$sel(via.branch) $sel(cseq.num)\\n");
     xlog("L_NOTICE", "$sel(call_id) $sel(to.uri.host) [$sel(to.tag)] $sel(contact.uri) [$sel(rr)]\\n");
     $var(m) = @ruri.user; xlog("L_NOTICE", "$var(m)\\n");
     if (@cseq.method == "OPTIONS") xlog("L_NOTICE", "cseq method\\n");
@@ -203,13 +328,17 @@ def test_message_sizes(s: Scene) -> None:
 
 @room.case("""
 route[via_parts] {
-    xlog("L_NOTICE", "$sel(via[1].host) $sel(via[1].branch) $sel(via[2].host) $sel(via[2].branch) [$sel(via[3].host)]\\n");
+    xlog("L_NOTICE", "$sel(via[1].host) $sel(via[1].branch) $sel(via[2].host) $sel(via[2].branch)\\n");
+    xlog("L_NOTICE", "[$sel(via[3].host)]\\n");
     xlog("L_NOTICE", "$hdr(Via) | $(hdr(Via)[1]) | $(hdr(Via)[-1])\\n");
     xlog("L_NOTICE", "$hdrc(Via)\\n");
 }
 """)
 def test_via_parts(s: Scene) -> None:
-    ask(s, "Via: SIP/2.0/TCP far.test:5099;branch=z9hG4bKfar;received=9.9.9.9, SIP/2.0/UDP third.test;branch=z9hG4bKthird")
+    ask(
+        s,
+        "Via: SIP/2.0/TCP far.test:5099;branch=z9hG4bKfar;received=9.9.9.9, SIP/2.0/UDP third.test;branch=z9hG4bKthird",
+    )
 
 
 @room.case("""

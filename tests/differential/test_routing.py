@@ -134,12 +134,13 @@ route[preloaded] {
 }
 """)
 def test_preloaded(s: Scene) -> None:
-    """Routes of every kind: ours alone, ours and another's, another's alone, strict ones, two of ours, two in a line."""
+    """Routes of every kind: ours, another's, both, strict ones, two of ours, two in a line."""
     alice, bob = s.agents("alice", "bob")
     own, other = f"<sip:{s.host};lr>", f"<sip:{bob.host};lr>"
     for routes in (
         f"Route: {own}", f"Route: {own}\nRoute: {other}", f"Route: {own}, {other}", f"Route: {other}",
-        f"Route: <sip:{bob.host}>", f"Route: {own}\nRoute: <sip:{bob.host}>", f"Route: {own}\nRoute: {own}\nRoute: {other}",
+        f"Route: <sip:{bob.host}>", f"Route: {own}\nRoute: <sip:{bob.host}>",
+        f"Route: {own}\nRoute: {own}\nRoute: {other}",
         f"Route: <sip:{s.host};r2=on;lr>\nRoute: <sip:{s.host};r2=on;lr>\nRoute: {other}", "Route: rubbish",
         f'Route: "Name" <sip:user@{s.host};lr=on;ftag=f1>', "",
     ):  # fmt: skip
@@ -165,13 +166,16 @@ route[strict] { loose_route(); xlog("L_NOTICE", "$ru $du\\n"); t_relay(); }
 def test_strict(s: Scene) -> None:
     """A strict router as the next hop gets the request in its own way (RFC 3261 16.6 step 6)."""
     alice, bob = s.agents("alice", "bob")
-    alice.request("MESSAGE", uri="sip:strict@far.test", headers=f"Route: <sip:{s.host};lr>\nRoute: <sip:next@{bob.host}>")
+    alice.request(
+        "MESSAGE", uri="sip:strict@far.test", headers=f"Route: <sip:{s.host};lr>\nRoute: <sip:next@{bob.host}>"
+    )
     bob.reply(bob.expect("MESSAGE"), 200)
     alice.expect(200)
 
 
 @room.case("""
-route[twice] { record_route(); record_route(); xlog("L_NOTICE", "$rc\\n"); remove_record_route(); record_route_preset("9.9.9.9:5060"); forward(); }
+route[twice] { record_route(); record_route(); xlog("L_NOTICE", "$rc\\n"); remove_record_route();
+    record_route_preset("9.9.9.9:5060"); forward(); }
 """)
 def test_twice(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")

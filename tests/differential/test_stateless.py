@@ -32,7 +32,8 @@ def test_sl_reply(s: Scene) -> None:
 
 
 @room.case("""
-route[sl_reply_dynamic] { $var(code) = 480 + 3; $var(text) = "Because of " + $rm; sl_send_reply("$var(code)", "$var(text)"); }
+route[sl_reply_dynamic] { $var(code) = 480 + 3; $var(text) = "Because of " + $rm;
+    sl_send_reply("$var(code)", "$var(text)"); }
 """)
 def test_sl_reply_dynamic(s: Scene) -> None:
     ask(s, status=483)
@@ -130,7 +131,8 @@ def test_forward_to(s: Scene) -> None:
 
 @room.case("""
 route[forward_edits] {
-    $ru = "sip:changed@" + $rd + ":" + $rp; append_hf("X-Last: 1\\r\\n"); insert_hf("X-First: 1\\r\\n"); remove_hf("Subject");
+    $ru = "sip:changed@" + $rd + ":" + $rp; append_hf("X-Last: 1\\r\\n"); insert_hf("X-First: 1\\r\\n");
+        remove_hf("Subject");
     forward();
 }
 """)
@@ -168,7 +170,9 @@ def test_core_replies(s: Scene) -> None:
 def test_stray_replies(s: Scene) -> None:
     """Replies that belong to nothing here: no second Via, a Via that is not ours, none at all."""
     alice, bob = s.agents("alice", "bob")
-    common = "From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>;tag=2\r\nCall-ID: stray\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    common = (
+        "From: <sip:a@b>;tag=1\r\nTo: <sip:b@c>;tag=2\r\nCall-ID: stray\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    )
     own = f"Via: SIP/2.0/UDP {s.host};branch=z9hG4bKstray\r\n"
     back = f"Via: SIP/2.0/UDP {bob.host};branch=z9hG4bKbob\r\n"
     alice.send(f"SIP/2.0 200 OK\r\n{own}{common}")
@@ -189,7 +193,15 @@ def test_malformed(s: Scene) -> None:
         lines = [line for line in good.split("\r\n") if not line.startswith(f"{name}:")]
         alice.send("\r\n".join(lines).replace("malformed-alice-1", f"without-{name}"))
         s.fence()
-    for text in ("", "\r\n\r\n", "hello", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "OPTIONS\r\n\r\n", "\x00\xff" * 50, "SIP/2.0 \r\n\r\n"):
+    for text in (
+        "",
+        "\r\n\r\n",
+        "hello",
+        "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        "OPTIONS\r\n\r\n",
+        "\x00\xff" * 50,
+        "SIP/2.0 \r\n\r\n",
+    ):
         alice.send(text)
         s.fence()
 
@@ -221,7 +233,8 @@ def test_odd_but_legal(s: Scene) -> None:
 
 @room.case("""
 route[broken_parts] {
-    xlog("L_NOTICE", "$ci [$rU] [$fU] [$tU] [$ft] [$cs] [$ct]\\n"); sl_send_reply("200", "OK"); xlog("L_NOTICE", "$rc\\n");
+    xlog("L_NOTICE", "$ci [$rU] [$fU] [$tU] [$ft] [$cs] [$ct]\\n"); sl_send_reply("200", "OK");
+        xlog("L_NOTICE", "$rc\\n");
 }
 """)
 def test_broken_parts(s: Scene) -> None:

@@ -71,7 +71,9 @@ route[bodies] {
 def test_bodies(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     for how in ("replace", "all", "once", "set", "subst", "remove", "filter", "search"):
-        alice.request("MESSAGE", bob, headers=f"X-How: {how}\nContent-Type: text/plain", body="hello world\r\nsecond o\r\n")
+        alice.request(
+            "MESSAGE", bob, headers=f"X-How: {how}\nContent-Type: text/plain", body="hello world\r\nsecond o\r\n"
+        )
         bob.expect("MESSAGE")
 
 
@@ -85,7 +87,11 @@ route[whole_message] {
 }
 """)
 def test_whole_message(s: Scene) -> None:
-    forwarded(s, "X-Mark: 1\nX-Zz: zz and zz\nX-Ap: ab\nX-Hd: old\nX-Sub: first second\nX-Shf: abba bb\nX-P: plain", "zz plain")
+    forwarded(
+        s,
+        "X-Mark: 1\nX-Zz: zz and zz\nX-Ap: ab\nX-Hd: old\nX-Sub: first second\nX-Shf: abba bb\nX-P: plain",
+        "zz plain",
+    )
 
 
 @room.case("""
@@ -212,7 +218,8 @@ route[uri_tests] {
     if (is_first_hop()) xlog("L_NOTICE", "first hop\\n");
     add_uri_param("added=1"); xlog("L_NOTICE", "$ru\\n");
     if (uri_param("added")) xlog("L_NOTICE", "has param\\n");
-    if (uri_param("added", "1")) xlog("L_NOTICE", "has value\\n"); if (!uri_param("added", "2")) xlog("L_NOTICE", "not 2\\n");
+    if (uri_param("added", "1")) xlog("L_NOTICE", "has value\\n");
+        if (!uri_param("added", "2")) xlog("L_NOTICE", "not 2\\n");
     if (get_uri_param("added", "$var(v)")) xlog("L_NOTICE", "value $var(v)\\n");
     $var(u) = "sip:x@y:5070;q=1"; $var(z) = "z"; set_uri_user($var(u), $var(z)); xlog("L_NOTICE", "$var(u)\\n");
     set_uri_host($var(u), $var(z)); xlog("L_NOTICE", "$var(u)\\n");

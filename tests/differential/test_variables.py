@@ -20,7 +20,8 @@ modparam("pv", "varset", "start=i:3")
 )
 
 
-@room.case("""
+@room.case(
+    """
 route[avps] {
     $avp(a) = 1; $avp(a) = "two"; $avp(a) = 3;
     xlog("L_NOTICE", "$avp(a) | $(avp(a)[0]) $(avp(a)[1]) $(avp(a)[2]) $(avp(a)[-1]) [$(avp(a)[7])] | $(avp(a)[*])\\n");
@@ -33,9 +34,9 @@ route[avps] {
     $avp(n) = 5; if ($avp(n) > 4) xlog("L_NOTICE", "integer avp\\n");
     $avp(sum) = $avp(n) + 2; xlog("L_NOTICE", "$avp(sum)\\n");
     $avp($rU) = "x"; xlog("L_NOTICE", "$avp(avps)\\n");
-    if (is_avp_set_missing == 1) { ; }
 }
-""".replace("    if (is_avp_set_missing == 1) { ; }\n", ""))
+"""
+)
 def test_avps(s: Scene) -> None:
     ask(s)
 
@@ -89,7 +90,8 @@ route[htables] {
     xlog("L_NOTICE", "$sht(a=>k) $sht(a=>n) $sht(a=>htables) $sht(a=>OPTIONS::htables) none [$sht(a=>none)]\\n");
     $sht(a=>n) = $sht(a=>n) + 3; xlog("L_NOTICE", "$sht(a=>n)\\n");
     $sht(a=>k) = $null; xlog("L_NOTICE", "[$sht(a=>k)]\\n");
-    xlog("L_NOTICE", "initval $sht(zero=>x)\\n"); $sht(zero=>x) = $sht(zero=>x) + 1; xlog("L_NOTICE", "$sht(zero=>x)\\n");
+    xlog("L_NOTICE", "initval $sht(zero=>x)\\n"); $sht(zero=>x) = $sht(zero=>x) + 1;
+        xlog("L_NOTICE", "$sht(zero=>x)\\n");
     xlog("L_NOTICE", "inc $shtinc(zero=>y) $shtinc(zero=>y) dec $shtdec(zero=>y) on a [$shtinc(a=>missing)]\\n");
     xlog("L_NOTICE", "value count $shtcv(a=>k) $shtcn(a=>k)\\n");
     $sht(b=>user::1) = "one"; $sht(b=>user::2) = "two"; $sht(b=>other) = "three";
@@ -125,7 +127,8 @@ def test_htables_last(s: Scene) -> None:
 @room.case("""
 route[htable_setx] {
     if ($hdr(X-Get) == "1") { xlog("L_NOTICE", "$sht(a=>set_text) $sht(a=>set_int)\\n"); return; }
-    if ($hdr(X-Int) == "1") { sht_setxi("a", "set_int", "77", "60"); } else { sht_setxs("a", "set_text", "text", "60"); }
+    if ($hdr(X-Int) == "1") { sht_setxi("a", "set_int", "77", "60"); } else {
+        sht_setxs("a", "set_text", "text", "60"); }
     xlog("L_NOTICE", "rc $rc\\n");
 }
 """)

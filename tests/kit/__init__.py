@@ -1,1 +1,1 @@
-"""What the tests that start servers share: ports, SIP texts, user agents, servers, scenes. Knows nothing of kamailio_py."""
+"""What the tests that start servers share: ports, SIP texts, user agents, servers, scenes."""

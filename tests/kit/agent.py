@@ -136,7 +136,15 @@ class Agent:
         return self.within("ACK", invite, reply, cseq=invite.cseq, headers=headers)
 
     def within(
-        self, method: str, invite: Sip, reply: Sip, *, cseq: int, headers: str = "", body: str = "", callee: bool = False
+        self,
+        method: str,
+        invite: Sip,
+        reply: Sip,
+        *,
+        cseq: int,
+        headers: str = "",
+        body: str = "",
+        callee: bool = False,
     ) -> Sip:
         """A request within the dialog of `invite` and `reply`, from the caller or (`callee`) the one called."""
         self._count += 1

@@ -100,7 +100,7 @@ class Server:
         return status
 
     def _remove_shared(self) -> None:
-        """Remove what a killed server left in /dev/shm: objects made since the start that carry its master's pid or port."""
+        """Remove what a killed server left in /dev/shm: objects made since the start that carry its pid or port."""
         assert self.process is not None
         marks = (str(self.process.pid), str(self.port), self.directory.name)
         for name in _shared_objects() - self._shared_before:

@@ -1,6 +1,6 @@
 """SIP texts for user agents: building requests and replies, reading what comes back.
 
-Text is latin-1 `str`, CRLF line ends. Nothing here checks or repairs: a test may build what no well-behaved agent would.
+Text is latin-1 `str`, CRLF line ends. Nothing here checks or repairs: a test may build anything.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def address(value: str) -> str:
 
 
 def build(start: str, headers: list[tuple[str, str]] | list[str], extra: str = "", body: str = "") -> str:
-    """A message of a start line, header lines, extra header lines (any line ends) and a body, Content-Length put last."""
+    """A message of a start line, header lines, extra header lines and a body, Content-Length put last."""
     lines = [start]
     lines += [entry if isinstance(entry, str) else f"{entry[0]}: {entry[1]}" for entry in headers]
     lines += [line for line in extra.splitlines() if line.strip()]

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"(?<![0-9A-Za-z_])\d{5}(?![0-9A-Za-z_])")
 
 @dataclass
 class Entry:
-    """A line group of a section: its text, and the seconds since the agent's last action when that is to be compared."""
+    """A line group of a section: its text, and the seconds since the agent's last action."""
 
     text: str
     seconds: float | None = None
@@ -70,7 +70,7 @@ class Names:
 
 
 def compare(left: Transcript, right: Transcript, names: tuple[str, str], tolerance: float | None) -> str:
-    """"" when both are the same, else a unified diff. Times further apart than `tolerance` are a difference."""
+    """ "" when both are the same, else a unified diff. Times further apart than `tolerance` are a difference."""
     pieces = []
     order = list(left.sections) + [name for name in right.sections if name not in left.sections]
     for section in order:
