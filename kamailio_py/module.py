@@ -157,6 +157,10 @@ class Module:
 
     # what is exported
 
+    def computed_statistics(self) -> dict[str, Callable[[], int]]:
+        """Statistics of this module's group that are no counters of their own: name -> what gives the value."""
+        return {}
+
     @classmethod
     def params(cls) -> dict[str, Param]:
         found = {}

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.modules.tm.cell import Branch, Cell
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
@@ -72,6 +73,20 @@ class Api:
         """t_release()."""
         return self.tm.server.release_from_script(ctx)
 
+    def drop(self, ctx: Context, code: int) -> int:
+        """Let the transaction of the run end as if it had been answered with `code`, without sending anything."""
+        t = ctx.t
+        if t is None:
+            return -1
+        t.lock.acquire()
+        t.set(Cell.status, code)
+        t.lock.release()
+        return self.tm.server.release_from_script(ctx)
+
+    def save_request(self, t: Transaction, msg: Message) -> bool:
+        """Keep what was done to a request (that of `t.request()`) for the next run on it."""
+        return self.tm.state.save_script(msg, t)
+
     # transactions by name
 
     def ident(self, t: Transaction) -> tuple[int, int]:
@@ -120,9 +135,18 @@ class Api:
 
     # cancelling
 
-    def cancel_branches(self, t: Transaction, which: str = "all", branch: int = -1) -> int:
-        """Cancel pending branches: "all", "others" (than `branch`) or "this"; the number cancelled."""
-        return self.tm.canceling.cancel_branches(t, which, branch)
+    def cancel_branches(self, t: Transaction, which: str = "all", branch: int = -1, cause: int = 0) -> int:
+        """Cancel pending branches: "all", "others" (than `branch`) or "this"; the number cancelled.
+
+        A `cause` goes into the CANCELs as `Reason: SIP;cause=...`.
+        """
+        return self.tm.canceling.cancel_branches(t, which, branch, cause)
+
+    # branches
+
+    def branch_flags(self, t: Transaction, branch: int) -> int:
+        """The script's branch flags of a branch."""
+        return t.branch_get(branch, Branch.branch_flags)
 
     # what happens to transactions
 
