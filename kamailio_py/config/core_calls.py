@@ -138,10 +138,10 @@ class CoreCalls(Expressions):
             args = self._core_arguments(name)
         at = self.since(word.position)
         if self.route_type is RouteType.ONSEND and name not in ALLOWED_ONSEND:
-            self.error(self._last_position(), "command not allowed in onsend_route")
+            self.error(self.last_position(), "command not allowed in onsend_route")
         return CoreCall(at, name, args)
 
-    def _last_position(self) -> Position:
+    def last_position(self) -> Position:
         assert self.last is not None  # a word was used
         return self.last.position
 
@@ -295,7 +295,7 @@ class CoreCalls(Expressions):
 
     def _flag_error(self, message: str, hint: str) -> None:
         """Kamailio finds it at the closing parenthesis."""
-        at = self.tok.position if self.tok.kind == ")" else self._last_position()
+        at = self.tok.position if self.tok.kind == ")" else self.last_position()
         self.error(at, message, hint)
 
     def flag_name(self) -> str:
@@ -354,7 +354,7 @@ class CoreCalls(Expressions):
                 self._name_bad_argument(failure, "route")
             raise
         if self.route_type is RouteType.ONSEND:
-            self.error(self._last_position(), "command not allowed in onsend_route")
+            self.error(self.last_position(), "command not allowed in onsend_route")
         return nodes.RouteCall(self.since(word.position), target)
 
 

@@ -75,9 +75,9 @@ class Expressions(Sockets):
         at = self.span(left.at, right.at)
         made: Binary | Unary = Binary(at, op, left, right)
         if level == EQUALITY and isinstance(right, PVariable) and right.text in _NULL:
-            made = Unary(at, "defined", left)
+            made = Unary(left.at, "defined", left)
             self.check_types(made)
-            return made if op in ("!=", "ne", "ine") else Unary(at, "!", made)
+            return made if op in ("!=", "ne", "ine") else Unary(left.at, "!", made)
         self.check_types(made)
         return made
 
@@ -99,7 +99,7 @@ class Expressions(Sockets):
         except Unexpected as failure:
             self.name_failure(failure, "bad expression")
             raise
-        made = Unary(self.since(tok.position), tok.kind, operand)
+        made = Unary(operand.at, tok.kind, operand)
         self.check_types(made)
         return made
 
@@ -174,7 +174,7 @@ class Expressions(Sockets):
         except Unexpected as failure:
             self._bad_parenthesis(failure, "bad expression")
             raise
-        made = Unary(self.since(word.position), word.kind, operand)
+        made = Unary(operand.at, word.kind, operand)
         self.check_types(made)
         return made
 

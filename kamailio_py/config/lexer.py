@@ -122,6 +122,8 @@ class Lexer(Preprocessor):
         super().__init__(source, defines, evaluate, report, warn)
         self.dialect = Dialect.MAXCOMPAT
         self.event_name_next = False
+        self.open_comment: Position | None = None
+        self.ignored: tuple[str, Position] | None = None
         self._expansions = 0
         self._expanded_at = -1
 
@@ -142,7 +144,12 @@ class Lexer(Preprocessor):
                     if self.leave_file():
                         continue
                     return self._end_of_file()
-                return self.token(tokens.BAD, text[at], at, at + 1)
+                self.warn(
+                    CfgWarning(self.place(at, at + 1), f"character {text[at]!r} means nothing here and is ignored")
+                )
+                self.ignored = (text[at], self.place(at, at + 1))
+                self.advance_to(at + 1)
+                continue
             kind = match.lastgroup
             if kind == "word":
                 token = self._word(match.group(), at, match.end())
@@ -307,9 +314,10 @@ class Lexer(Preprocessor):
         while True:
             mark = _COMMENT_MARK.search(text, end)
             if mark is None:
-                self.report(
-                    CfgError(
-                        self.place(at, at + 2),
+                self.open_comment = self.place(at, at + 2)
+                self.warn(
+                    CfgWarning(
+                        self.open_comment,
                         f"cfg. parser: unexpected EOF: {depth} comments open",
                         "comments nest: each /* needs its own */",
                     )

@@ -358,7 +358,7 @@ class ParameterLines(Statements):
             else:
                 flags[name] = free
         elif not 0 <= number <= 31:
-            self.error(tok.position, "register flag failed", f"invalid flag {name} position({number})")
+            self.error(self.last_position(), "register flag failed", f"invalid flag {name} position({number})")
         else:
             if number in flags.values():
                 self.warn(tok.position, f"{name}:  flag {number} already in use under another name")

@@ -33,7 +33,7 @@ _TYPES = {
     RouteKind.ONSEND: RouteType.ONSEND,
     RouteKind.EVENT: RouteType.EVENT,
 }
-_UNNAMED_ONLY = frozenset(("request_route", "reply_route", "onsend_route"))
+_UNNAMED_ONLY = frozenset(("request_route", "reply_route"))
 _INVALID = {
     "route": "invalid  route  statement",
     "request_route": "invalid  request_route  statement",
@@ -56,9 +56,12 @@ class Parser(ParameterLines):
     def parse(self) -> Config:
         try:
             self.tok = self.lexer.next()
+            empty = self.tok.kind == tokens.EOF
             while self.tok.kind != tokens.EOF:
                 self._statement()
             self.lexer.check_balance()
+            if empty:
+                self.error(self.tok.position, "syntax error", "there is nothing in this config")
         except Stop:
             pass
         except Unexpected:
@@ -110,9 +113,11 @@ class Parser(ParameterLines):
         word = self.advance()
         kind = _KINDS[word.kind]
         name = MAIN
+        named = False
         try:
             if self.tok.kind == "[" and word.kind not in _UNNAMED_ONLY:
                 self.advance()
+                named = True
                 name = self._route_name(kind)
                 self.expect("]")
             elif self.tok.kind != "{" or kind is RouteKind.EVENT:
@@ -121,19 +126,18 @@ class Parser(ParameterLines):
                 self.route_type = RouteType.CORE_ONREPLY if name == MAIN else RouteType.TM_ONREPLY
             else:
                 self.route_type = _TYPES[kind]
-            label = f"{word.text}[{name}]" if name != MAIN else word.text
+            label = f"{word.text}[{name}]" if named else word.text
             body = self.block_of_actions(label)
         except Unexpected as failure:
             if self.tok.kind != tokens.EOF:
                 self.name_failure(failure, _INVALID.get(word.kind, f"invalid {word.kind} statement"))
             raise
         self.memory_is_made = True
-        self._add_route(Route(self.since(word.position), kind, name, body), named=label != word.text)
+        self._add_route(Route(self.since(word.position), kind, name, body), named)
 
     def _name_hint(self, word: str) -> str:
         if self.tok.kind == "[" and word in _UNNAMED_ONLY:
-            other = {"reply_route": "onreply_route[NAME]", "request_route": "route[NAME]"}.get(word, "")
-            return f"{word} has no name" + (f": {other} has one" if other else "")
+            return f"{word} has no name: {'onreply_route' if word == 'reply_route' else 'route'}[NAME] has one"
         return ""
 
     def _route_name(self, kind: RouteKind) -> str:
@@ -155,7 +159,7 @@ class Parser(ParameterLines):
         if first is None:
             self.routes[route.kind, route.name] = route
             self.config.routes.append(route)
-        elif named or route.name != MAIN:
+        elif named and not (route.kind is RouteKind.REPLY and route.name == MAIN):
             assert self.last is not None  # its "}"
             hint = f"{route.kind}[{route.name}] stands in {first.at.path}, line {first.at.line} already"
             self.error(self.last.position, "duplicate route", hint)

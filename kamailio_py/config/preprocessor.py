@@ -340,7 +340,8 @@ class Preprocessor:
         if opened is None:
             if word == "import_file":
                 return
-            beside = f" ({os.path.dirname(self.source.path)}/{name})" if "/" in self.source.path else ""
+            directory = "" if name.startswith("/") else os.path.dirname(self.source.path)
+            beside = f" ({directory}/{name})" if directory else ""
             raise self.fatal(place, f"cannot open included file: {name}{beside}", "import_file ignores a missing file")
         self.files.append(self.source)
         self.source = opened

@@ -30,7 +30,7 @@ class Sockets(TokenStream):
             self.expect(".")
             parts.append(self.expect(tokens.NUMBER))
         if not all(0 <= int(part.value) <= 255 for part in parts):
-            self.error(self.span(parts[0].position, parts[3].position), "invalid ipv4 address")
+            self.error(parts[3].position, "invalid ipv4 address")
         return ".".join(str(part.value) for part in parts)
 
     def ipv6(self) -> str:

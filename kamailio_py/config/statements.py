@@ -109,9 +109,8 @@ class Statements(CoreCalls):
     def _no_statement(self) -> None:
         if self.route_begins() and self.blocks:
             name, brace = self.blocks[-1]
-            self.fail(
-                "", f"a route cannot begin inside another block: the '{{' of {name} on line {brace.line} is not closed"
-            )
+            hint = f"a route cannot begin inside another block: the '{{' of {name} on line {brace.line} is not closed"
+            self.fail("", hint, self.peek() if self.tok.kind == "route" else None)
         if self.tok.kind == "{":
             self.fail("", "a block needs an if, while or else before it")
         self.fail()

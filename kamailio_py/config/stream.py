@@ -7,6 +7,7 @@ for what it was reading, and skips to where its next part begins.
 
 from __future__ import annotations
 
+import re
 from typing import NoReturn
 
 from kamailio_py.config import tokens
@@ -17,6 +18,14 @@ from kamailio_py.config.lexer import Lexer
 from kamailio_py.config.nodes import Config, Expression
 from kamailio_py.config.source import Source
 from kamailio_py.config.tokens import Token
+
+_FOREIGN = {
+    "?": "there is no ?: here, a choice is written selval(test, yes, no)",
+    "%": "the remainder is written mod",
+    ".": "strings are joined with +",
+    "+=": "there is no +=, write $x = $x + ...",
+}
+_NAMED_BLOCK = re.compile(r"[^]\n]*\]\s*\{")
 
 
 class Unexpected(Exception):
@@ -95,20 +104,33 @@ class TokenStream:
 
     # errors
 
-    def fail(self, expected: str = "", hint: str = "") -> NoReturn:
-        """The token at hand cannot stand here; `expected` is for the hint."""
-        tok = self.tok
-        if tok.kind == tokens.EOF and self.blocks:
-            name, brace = self.blocks[-1]
-            hint = f"unexpected end of file: the '{{' of {name} on line {brace.line} is not closed"
+    def fail(self, expected: str = "", hint: str = "", tok: Token | None = None) -> NoReturn:
+        """The token at hand (or `tok`) cannot stand here; `expected` is for the hint."""
+        tok = tok or self.tok
+        if tok.kind == tokens.EOF:
+            hint = self._end_hint()
         elif not hint:
-            hint = f"unexpected {tok.describe()}"
-            if expected:
-                hint += f", {expected} expected"
-            if tok.kind == tokens.BAD and tok.text == "#":
-                hint = ""
+            hint = (
+                f"unexpected {tok.describe()}" + (f", {expected} expected" if expected else "") + self._sign_hint(tok)
+            )
         self.error(tok.position, "syntax error", hint)
         raise Unexpected
+
+    def _sign_hint(self, tok: Token) -> str:
+        """For operators of other languages."""
+        ignored = self.lexer.ignored
+        if ignored is not None and ignored[1].line == tok.line and ignored[0] in _FOREIGN:
+            return f"; {_FOREIGN[ignored[0]]}"
+        sign = tok.text if tok.kind != tokens.ATTR else tok.text[0]
+        return f"; {_FOREIGN[sign]}" if sign in _FOREIGN else ""
+
+    def _end_hint(self) -> str:
+        hint = "unexpected end of file"
+        if self.blocks:
+            name, brace = self.blocks[-1]
+            hint += f": the '{{' of {name} on line {brace.line} is not closed"
+        comment = self.lexer.open_comment
+        return f"{hint}; a /* on line {comment.line} is not closed" if comment else hint
 
     def error(self, at: Position, message: str, hint: str = "") -> None:
         error = CfgError(at, message, hint)
@@ -167,7 +189,11 @@ class TokenStream:
         kind = self.tok.kind
         if kind in tokens.ROUTE_KEYWORDS:
             return True
-        return kind == "route" and self.peek().kind in ("[", "{")
+        if kind != "route":
+            return False
+        following = self.peek().kind
+        source = self.lexer.source
+        return following == "{" or (following == "[" and _NAMED_BLOCK.match(source.text, source.at) is not None)
 
     # what the other parts of the parser give each other
 
