@@ -66,7 +66,7 @@ class BranchFlag(IntFlag):
 
 
 class Cell(Record):
-    """One transaction. Fields up to `text_size` are written when it is made, the others start as zero."""
+    """One transaction. Fields up to `message_flags` are written when it is made, the others start as zero."""
 
     next = u64("next cell of the bucket")
     prev = u64("previous cell of the bucket")
@@ -92,6 +92,7 @@ class Cell(Record):
     source_size = u32("length of the source address, which follows the record")
     target_size = u32("length of the address replies go to, which follows that")
     text_size = u32("length of the request's text, which follows that")
+    message_flags = u32("message flags of the script")
 
     state = u32("see State")
     status = u32("status of the last reply sent upstream, 0 before the first")
@@ -173,7 +174,7 @@ def _head(record: type[Record], last: str) -> struct.Struct:
     return struct.Struct(layout)
 
 
-CELL_HEAD = _head(Cell, "text_size")
+CELL_HEAD = _head(Cell, "message_flags")
 CELL_REST = bytes(Cell.SIZE - CELL_HEAD.size)
 BRANCH_HEAD = _head(Branch, "dst_host")
 BRANCH_REST = bytes(Branch.SIZE - BRANCH_HEAD.size)

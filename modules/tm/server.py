@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
-from kamailio_py.config.host import RouteType
 from kamailio_py.log import Level, get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import ACK, INVITE, LOCAL, METHODS, OTHER, Cell, Flag, State
@@ -88,6 +87,7 @@ class Server:
             log.err("out of mem:")
             return errors.E_OUT_OF_MEM
         ctx.t = t = Transaction(tm, offset, index, table.label_of(offset))
+        t.made_with = (msg.new_uri, msg.dst_uri, msg.path)
         if canceled and method == INVITE:
             t.u32[t.word + _STATE] = State.CANCELED
         lock.release()
@@ -153,16 +153,18 @@ class Server:
         """Answer a transaction by its stored request."""
         return self.reply(t, t.request(), code, reason)
 
-    def reply(self, t: Transaction, msg: Message, code: int, reason: str, headers: str = "", body: str = "") -> int:
+    def reply(
+        self, t: Transaction, msg: Message, code: int, reason: str, headers: str = "", relayed: int = LOCAL
+    ) -> int:
         """Make and send a reply to `msg`, the request of `t`; 1, or negative and nothing was sent."""
         tm = self.tm
         try:
             tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
-            text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers, body=body)
+            text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)
         except BadMessage as error:
             log.err(f"failed to build the reply: {error.reason}")
             return -1
-        if self.publish(t, code, text, LOCAL) < 0:
+        if self.publish(t, code, text, relayed) < 0:
             return -1
         t.done |= REPLIED
         tm.core.shm.counters.add(self.generated)
@@ -262,10 +264,10 @@ class Server:
             if done == ERROR_DELAYED:
                 if self.kill(t, ctx.msg, t.error) < 0:
                     log.err("generation of a delayed stateful reply failed")
-                    self._release(t)
+                    self.release_stored(t)
             elif not done or (ctx.msg.method == "ACK" and not done & RELEASED):
                 log.warn("script writer didn't release transaction")
-                self._release(t)
+                self.release_stored(t)
             if ctx.avps or ctx.xavps or ctx.xavus or ctx.xavis or t.attributes:
                 self.tm.state.save_attributes(ctx, t)
         self.tm.table.release(t)
@@ -283,15 +285,12 @@ class Server:
         if t is None:
             return -1
         t.done |= RELEASED
-        self._release(t)
+        self.release_stored(t)
         return 1
 
-    def _release(self, t: Transaction) -> None:
+    def release_stored(self, t: Transaction) -> None:
+        """Put a transaction that nothing is to answer any more on wait."""
         t.lock.acquire()
         self.tm.client.finish(t)
         self.put_on_wait(t)
         t.lock.release()
-
-    def answerable(self, ctx: Context) -> bool:
-        """Is the run one whose message may be answered with the transaction?"""
-        return ctx.t is not None and bool(ctx.route_type & (RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY))

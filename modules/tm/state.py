@@ -137,3 +137,11 @@ class State:
     def load(self, block: int) -> Any:
         """Plain data stored in a block."""
         return marshal.loads(self.tm.arena.load(block))
+
+    def save_run(self, ctx: Context, t: Transaction) -> None:
+        """After a route on the transaction: keep what it did to AVPs and message flags."""
+        flags = ctx.msg.flags
+        if flags != t.get(Cell.message_flags):
+            t.set(Cell.message_flags, flags)
+        if ctx.avps or ctx.xavps or ctx.xavus or ctx.xavis or t.attributes:
+            self.save_attributes(ctx, t)

@@ -135,7 +135,11 @@ class Timers:
         t.lock.acquire()
         due = t.u64[(branch + Branch.fr_due) >> 3]
         if now < due and not t.flags & (Flag.DEAD | Flag.IN_AGONY):
-            tm.wheel.add(node, due, self.fr_kind)
+            # set anew since it fired: by itself, if who did so came too late to take it out
+            if tm.wheel.pending(node):
+                t.u32[t.word + _REFS] -= 1
+            else:
+                tm.wheel.add(node, due, self.fr_kind)
             t.lock.release()
             return
         status = t.branch_status(number)

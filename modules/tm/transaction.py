@@ -33,8 +33,8 @@ class Transaction:
     """See the head of the file."""
 
     __slots__ = (
-        "attributes", "done", "error", "index", "label", "lock", "offset", "reply_msg", "tm", "u32", "u64", "version",
-        "word",
+        "attributes", "consumed", "done", "error", "index", "label", "lock", "made_with", "offset", "reply_code",
+        "reply_msg", "tm", "u32", "u64", "version", "word",
     )  # fmt: skip
 
     def __init__(self, tm: Tm, offset: int, index: int, label: int) -> None:
@@ -52,6 +52,12 @@ class Transaction:
         self.version = 0
         self.reply_msg: Message | None = None
         """The reply that is being worked on, for failure routes and $T_rpl."""
+        self.reply_code = 0
+        """Its status, also of one that was made here."""
+        self.consumed: tuple[str | None, str | None] | None = None
+        """(new_uri, dst_uri) that a branch was made of already: only a new value makes the request-URI a branch again."""
+        self.made_with: tuple[str | None, str | None, str | None] = (None, None, None)
+        """new_uri, dst_uri and path when the transaction was made: what failure routes start with."""
 
     def __repr__(self) -> str:
         return f"<Transaction {self.index}:{self.label}>"
@@ -152,6 +158,9 @@ class Transaction:
         script = self.get_word(Cell.script)
         if script:
             msg.restore(marshal.loads(self.tm.arena.load(script)), self.tm.core.sockets)
+        flags = self.get(Cell.message_flags)
+        if flags or msg.flags:
+            msg.flags = flags
         return msg
 
     def upstream(self) -> Destination | None:

@@ -1,0 +1,262 @@
+"""Suspending and resuming: what a cfg author calls t_suspend() and t_continue().
+
+The states of a request are one field of the cell, changed under its lock:
+
+    ACTIVE --suspend--> SUSPENDED --resume--> CONTINUING --route ends--> ACTIVE
+                            ^                     |
+                            +------ suspend ------+        and from each of them --CANCEL--> CANCELED
+
+so exactly one of several resumes, a CANCEL and the timer gets a suspended transaction. A blind branch, whose timer
+stands for the final response timer, guards the suspension; its number stays used, branches added later count from behind it.
+Everything the route needs is written before the state says SUSPENDED.
+
+A reply is suspended by branch: BranchFlag.SUSPENDED, CONTINUING. The other branches are not touched by that, and the
+branch's final response timer guards it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kamailio_py import points
+from kamailio_py.config.host import RouteType
+from kamailio_py.log import get_logger
+from kamailio_py.modules.tm import errors
+from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag, State
+from kamailio_py.modules.tm.transaction import FORWARDED
+from kamailio_py.modules.tm.turn import Kind
+
+if TYPE_CHECKING:
+    from kamailio_py.config.program import Entry
+    from kamailio_py.modules.tm import Tm
+    from kamailio_py.modules.tm.transaction import Transaction
+    from kamailio_py.script.context import Context
+
+log = get_logger("tm")
+
+OTHER_THAN_SUSPENDED = 1
+"""What t_suspend() and t_continue() return for a cancelled transaction: nothing is to be done."""
+
+
+class Suspension:
+    """See the head of the file."""
+
+    def __init__(self, tm: Tm) -> None:
+        self.tm = tm
+
+    # suspending
+
+    def suspend(self, ctx: Context) -> tuple[int, int] | int:
+        """See Api.suspend."""
+        t = ctx.t
+        if t is None:
+            log.err("transaction has not been created yet")
+            return -1
+        if t.canceled:
+            return OTHER_THAN_SUSPENDED
+        if t.status >= 200:
+            log.dbg(f"trasaction sent out a final response already - {t.status}")
+            return -3
+        result = self._suspend_request(ctx, t) if ctx.msg.is_request else self._suspend_reply(ctx, t)
+        if result:
+            return result
+        points.point("tm.suspend.published")
+        return t.index, t.label
+
+    def _suspend_request(self, ctx: Context, t: Transaction) -> int:
+        """0, or what suspend() returns instead of the transaction's name."""
+        tm = self.tm
+        msg = ctx.msg
+        if t.is_invite and t.flags & Flag.AUTO_INV_100 and t.status < 100:
+            tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)
+        if not (tm.state.save_script(msg, t) and tm.state.save_attributes(ctx, t)):
+            return -1
+        t.set(Cell.message_flags, msg.flags)
+        t.set_flag(Flag.URI_CONSUMED, not tm.forward.uri_is_new(t, msg))
+        points.point("tm.suspend.saved")
+        # From here on another process may resume it: nothing of the cell is this run's any more.
+        t.done |= FORWARDED
+        number = tm.client.add_blind(t, State.SUSPENDED)
+        if number >= 0:
+            return 0
+        t.done &= ~FORWARDED
+        if number == errors.E_CANCELED:
+            return OTHER_THAN_SUSPENDED
+        if number == errors.E_SCRIPT:
+            return -3
+        log.err("failed to add the blind UAC")
+        return -1
+
+    def _suspend_reply(self, ctx: Context, t: Transaction) -> int:
+        tm = self.tm
+        number = ctx.branch
+        if number < 0 or number >= t.branches:
+            log.err("failed find UAC branch")
+            return -1
+        if not tm.state.save_attributes(ctx, t):
+            return -1
+        block = tm.arena.store(tm.state.dump_reply(ctx.msg), tm.table.replies)
+        if not block:
+            log.err("failed to alloc' clone memory")
+            return -1
+        points.point("tm.suspend.saved")
+        word = (t.branch(number) + Branch.reply) >> 3
+        t.lock.acquire()
+        old = t.u64[word]
+        t.u64[word] = block
+        flags = t.branch_flags(number) & ~(BranchFlag.SUSPENDED | BranchFlag.CONTINUING)
+        t.branch_set(number, Branch.flags, flags | BranchFlag.SUSPENDED)
+        self._guard(t, number)
+        t.lock.release()
+        if old:
+            tm.arena.free(old)
+        return 0
+
+    def _guard(self, t: Transaction, number: int) -> None:
+        """A suspended reply waits no longer than fr_timer; the lock is held."""
+        tm = self.tm
+        node = t.branch(number) + Branch.fr
+        due = tm.core.clock.ms() + t.get(Cell.fr)
+        t.u64[(t.branch(number) + Branch.fr_due) >> 3] = due
+        if not tm.wheel.cancel(node):
+            t.set(Cell.refs, t.get(Cell.refs) + 1)
+        tm.wheel.add(node, due, tm.timers.fr_kind)
+
+    def cancel(self, index: int, label: int) -> int:
+        """t_cancel_suspend(): the script that suspended goes on after all."""
+        tm = self.tm
+        t = tm.table.find_ident(index, label)
+        if t is None:
+            log.err("active transaction not found")
+            return -1
+        result = self._claim(t, State.ACTIVE)
+        if result < 0:
+            log.err("transaction is not suspended")
+        tm.table.release(t)
+        return 1 if result >= 0 else result
+
+    # resuming
+
+    def _claim(self, t: Transaction, state: int) -> int:
+        """Take a suspended request: 0 it is ours, 1 there is nothing to do any more, -1 it is gone, -2 not suspended."""
+        tm = self.tm
+        t.lock.acquire()
+        if t.flags & (Flag.DEAD | Flag.IN_AGONY):
+            t.lock.release()
+            return -1
+        waiting = t.get(Cell.suspended)
+        before = t.get(Cell.state)
+        if not waiting or before not in (State.SUSPENDED, State.CANCELED):
+            t.lock.release()
+            return -2
+        number = waiting - 1
+        if before == State.CANCELED or t.branch_status(number) >= 200:
+            t.lock.release()
+            return OTHER_THAN_SUSPENDED
+        tm.client.stop(t, number)
+        # never picked, and not pending any more
+        t.branch_set(number, Branch.status, 500)
+        t.set(Cell.suspended, 0)
+        t.set(Cell.state, state)
+        t.lock.release()
+        return 0
+
+    def resume(self, index: int, label: int, entry: Entry | None, prepare: Callable[[Context], Any] | None = None) -> int:
+        """See Api.resume."""
+        tm = self.tm
+        t = tm.table.find_ident(index, label)
+        if t is None:
+            log.warn("active transaction not found")
+            return -1
+        points.point("tm.resume.found")
+        try:
+            result = self._claim(t, State.CONTINUING)
+            if result == 0:
+                points.point("tm.resume.claimed")
+                self._continue(t, entry, prepare)
+                return 1
+            if result == -1:
+                log.warn("active transaction not found")
+                return -1
+            if result == -2:
+                number = self._claim_reply(t)
+                if number >= 0:
+                    points.point("tm.resume.claimed")
+                    self._continue_reply(t, number, entry, prepare)
+                    return 1
+                log.warn(f"transaction is not suspended [{index}:{label}]")
+            return result
+        finally:
+            tm.table.release(t)
+
+    def _continue(self, t: Transaction, entry: Entry | None, prepare: Callable[[Context], Any] | None) -> None:
+        """Run the route on the request and answer it if nobody else will."""
+        tm = self.tm
+        msg = t.request()
+        ctx = tm.state.context(t, msg)
+        t.consumed = (msg.new_uri, msg.dst_uri) if t.flags & Flag.URI_CONSUMED else None
+        if prepare is not None:
+            prepare(ctx)
+        if entry is not None and tm.core.run(entry, ctx, RouteType.FAILURE) < 0:
+            log.dbg("negative return code in resumed route")
+        tm.state.save_run(ctx, t)
+        points.point("tm.resume.done")
+        t.lock.acquire()
+        if t.get(Cell.state) == State.CONTINUING:
+            t.set(Cell.state, State.ACTIVE)
+        unanswered = tm.replies.end(t)
+        t.lock.release()
+        if unanswered:
+            error = t.error or (errors.E_CANCELED if t.canceled else errors.E_UNSPEC)
+            if tm.server.kill(t, msg, error) < 0 and t.status < 200:
+                log.err("reply generation failed")
+                tm.server.release_stored(t)
+
+    def _claim_reply(self, t: Transaction) -> int:
+        """Take a suspended reply: its branch, or -1."""
+        t.lock.acquire()
+        for number in range(t.branches):
+            flags = t.branch_flags(number)
+            if flags & BranchFlag.SUSPENDED:
+                t.branch_set(number, Branch.flags, flags & ~BranchFlag.SUSPENDED | BranchFlag.CONTINUING)
+                t.lock.release()
+                return number
+        t.lock.release()
+        return -1
+
+    def _continue_reply(
+        self, t: Transaction, number: int, entry: Entry | None, prepare: Callable[[Context], Any] | None
+    ) -> None:
+        """Run the route on the reply and send it on, unless it was suspended once more."""
+        tm = self.tm
+        msg = t.branch_reply(number)
+        if msg is None:
+            return
+        msg.flags = t.get(Cell.message_flags)
+        ctx = tm.state.context(t, msg)
+        ctx.branch = number
+        if prepare is not None:
+            prepare(ctx)
+        if entry is not None and tm.core.run(entry, ctx, RouteType.TM_ONREPLY) < 0:
+            log.dbg("negative return code in resumed route")
+        tm.state.save_run(ctx, t)
+        points.point("tm.resume.done")
+        if t.branch_flags(number) & BranchFlag.SUSPENDED:
+            return
+        t.lock.acquire()
+        if msg.status >= 200:
+            tm.client.stop_node(t, t.branch(number) + Branch.fr)
+        else:
+            tm.client.restart_fr(t, number, t.get(Cell.fr_inv if t.is_invite else Cell.fr))
+        t.lock.release()
+        # what the route did to the reply goes with it
+        block = tm.arena.store(tm.state.dump_reply(msg), tm.table.replies)
+        if block:
+            word = (t.branch(number) + Branch.reply) >> 3
+            t.lock.acquire()
+            old, t.u64[word] = t.u64[word], block
+            t.lock.release()
+            if old:
+                tm.arena.free(old)
+        tm.turns.take(t, (Kind.RELAY, number, 0, None))

@@ -1,0 +1,171 @@
+"""Requests of this server's own: t_uac_send(), and what modules send through the API.
+
+Such a transaction has no upstream: its final reply goes to the callback that was named when it was made, in whichever
+process the reply arrives. What the callback needs is stored with the cell as plain data.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from kamailio_py.config.host import RouteType
+from kamailio_py.log import get_logger
+from kamailio_py.modules.tm.cell import Cell, Flag
+from kamailio_py.modules.tm.transaction import Transaction
+from kamailio_py.script.context import Context
+from kamailio_py.sip.branch import Branch as Place
+from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.hash import branch_param, transaction_index
+from kamailio_py.sip.local import build_request
+from kamailio_py.sip.message import Message
+from kamailio_py.sip.nameaddr import NameAddr
+from kamailio_py.sip.request import via_line
+
+if TYPE_CHECKING:
+    from kamailio_py.modules.tm import Tm
+
+log = get_logger("tm")
+
+Callback = Callable[[Transaction, int, Message | None, Any], Any]
+
+
+class Uac:
+    """See the head of the file."""
+
+    def __init__(self, tm: Tm) -> None:
+        self.tm = tm
+        self.callbacks: dict[str, Callback] = {}
+        self.local = tm.core.statistic("tm", "total_local")
+        self._requests = 0
+        self._prefix = f"{tm.core.random.getrandbits(64):016x}"
+
+    def call_id(self) -> str:
+        """A new Call-ID."""
+        self._requests += 1
+        sockets = self.tm.core.sockets
+        host = sockets[0].host if sockets else "localhost"
+        return f"{self._prefix}-{self.tm.slot}-{self._requests}@{host}"
+
+    def tag(self) -> str:
+        """A new From-tag."""
+        return f"{self.tm.core.random.getrandbits(128):032x}"
+
+    def request(
+        self,
+        method: str,
+        ruri: str,
+        from_: str,
+        to: str,
+        *,
+        headers: str = "",
+        body: str = "",
+        next_hop: str = "",
+        socket: ListenSocket | None = None,
+        call_id: str = "",
+        cseq: int = 10,
+        callback: str = "",
+        data: Any = None,
+    ) -> tuple[int, int] | None:
+        """See Api.request."""
+        tm = self.tm
+        target = tm.core.destination(next_hop or ruri, socket)
+        if target is None:
+            log.err(f"no way to send {method} to {next_hop or ruri}")
+            return None
+        try:
+            if not NameAddr(from_).tag:
+                from_ += f";tag={self.tag()}"
+        except BadMessage as error:
+            log.err(f"bad From: {error.reason}")
+            return None
+        call_id = call_id or self.call_id()
+        index = transaction_index(call_id, str(cseq))
+        value = f"{tm.core.random.getrandbits(32):x}".ljust(32, "0")
+        text = build_request(
+            method, ruri, via=via_line(target.socket, branch_param(index, value, 0)), from_=from_, to=to, call_id=call_id,
+            cseq=str(cseq), user_agent=tm.core.user_agent, headers=headers, body=body,
+        )  # fmt: skip
+        text = self._local_request(text, target)
+        if not text:
+            return None
+        return self._send(text, index, value, target, callback, data)
+
+    def _local_request(self, text: str, target: Destination) -> str:
+        """Run event_route[tm:local-request] on it; "" if that dropped it."""
+        core = self.tm.core
+        entry = core.event_route("tm:local-request")
+        if entry is None:
+            return text
+        msg = Message(text, target.socket.host, target.socket.port, target.socket)
+        core.snd = (text, target)
+        ctx = Context(core, msg)
+        core.run(entry, ctx, RouteType.LOCAL)
+        core.snd = None
+        if ctx.dropped:
+            return ""
+        return msg.apply_changes() if msg.has_lumps or msg.new_uri is not None else text
+
+    def _send(
+        self, text: str, index: int, value: str, target: Destination, callback: str, data: Any
+    ) -> tuple[int, int] | None:
+        tm = self.tm
+        msg = Message(text, "", 0, target.socket)
+        block = tm.arena.store(marshal.dumps((callback, data)), tm.table.datas) if callback else 0
+        if callback and not block:
+            log.err("no more share memory")
+            return None
+        lock = tm.table.locks[index & tm.table.mask]
+        lock.acquire()
+        offset = tm.table.insert(msg, index, tm.table.key(msg), ("", 0), None)
+        if not offset:
+            lock.release()
+            if block:
+                tm.arena.free(block)
+            log.err("out of mem:")
+            return None
+        t = Transaction(tm, offset, index, tm.table.label_of(offset))
+        t.set(Cell.flags, t.flags | Flag.LOCAL)
+        t.set_word(Cell.data, block)
+        lock.release()
+        tm.memory[offset + Cell.md5 : offset + Cell.md5 + 32] = value.encode("latin-1")
+        counters = tm.core.shm.counters
+        counters.add(self.local)
+        counters.add(tm.server.uas)
+        counters.add(tm.table.created)
+        ident = t.index, t.label
+        number = tm.client.publish(t, 0, text, target, Place(msg.ruri), msg)
+        sent = number >= 0 and tm.client.send(t, number, msg)
+        if not sent:
+            tm.server.release_stored(t)
+        tm.table.release(t)
+        return ident if sent else None
+
+    def completed(self, t: Transaction, number: int, code: int, msg: Message | None) -> None:
+        """A reply for a request of our own (None: made here): on a final one end the transaction and tell who asked."""
+        tm = self.tm
+        if code < 200:
+            return
+        t.lock.acquire()
+        again = t.status >= 200
+        if not again:
+            t.set(Cell.status, code)
+            t.set(Cell.relayed, number + 1)
+            tm.client.finish(t)
+            tm.server.put_on_wait(t)
+        block = t.get_word(Cell.data)
+        t.lock.release()
+        if t.is_invite and msg is not None and code < 300 and not t.flags & Flag.NO_ACK:
+            tm.acks.send_end_to_end(t, number, msg)
+        if again:
+            return
+        tm.core.count(tm.server.completed[min(code // 100, 6) - 2])
+        for listener in tm.events["completed"]:
+            listener(t, code)
+        if block:
+            name, data = tm.state.load(block)
+            callback = self.callbacks.get(name)
+            if callback is not None:
+                callback(t, code, msg, data)
