@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = log.get_logger()
 
-SIGNATURE = f"kamailio ({KAMAILIO_VERSION} (x86_64/linux))"
+SIGNATURE = f"kamailio {KAMAILIO_VERSION} (x86_64/linux)"
 
 FAKED_REQUEST = (
     "OPTIONS sip:you@kamailio.org SIP/2.0\r\n"

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kamailio_py.config.arguments import INT, RAW, STR, Argument, Fixup
+from kamailio_py.config.arguments import INT, POSITION, RAW, STR, Argument, Fixup
 from kamailio_py.config.host import RouteType
 from kamailio_py.engine.core_functions_uri import UriFunctions
 from kamailio_py.engine.forward import forward_request
-from kamailio_py.log import Level, emit, get_logger, settings
+from kamailio_py import log as output
+from kamailio_py.log import Level, get_logger, settings
 from kamailio_py.module import Function
 from kamailio_py.script.avp import parse_name
 from kamailio_py.sip.errors import BadUri
@@ -59,18 +60,18 @@ def core_functions(core: Core) -> Iterable[Function]:
         ("setavpflag", avp, own.set_avp_flag),
         ("resetavpflag", avp, own.reset_avp_flag),
         ("isavpflagset", avp, own.is_avp_flag_set),
-        ("rewritehost", (RAW,), uris.host),
-        ("rewritehostport", (RAW,), uris.hostport),
-        ("rewritehostporttrans", (RAW,), uris.hostporttrans),
-        ("rewriteuser", (RAW,), uris.user),
-        ("rewriteuserpass", (RAW,), uris.userpass),
-        ("rewriteport", (RAW,), uris.port),
+        ("rewritehost", (RAW, POSITION), uris.host),
+        ("rewritehostport", (RAW, POSITION), uris.hostport),
+        ("rewritehostporttrans", (RAW, POSITION), uris.hostporttrans),
+        ("rewriteuser", (RAW, POSITION), uris.user),
+        ("rewriteuserpass", (RAW, POSITION), uris.userpass),
+        ("rewriteport", (RAW, POSITION), uris.port),
         ("rewriteuri", (RAW,), uris.uri),
         ("revert_uri", (), uris.revert),
-        ("prefix", (RAW,), uris.prefix),
-        ("strip", (INT,), uris.strip),
-        ("strip_tail", (INT,), uris.strip_tail),
-        ("userphone", (), uris.userphone),
+        ("prefix", (RAW, POSITION), uris.prefix),
+        ("strip", (INT, POSITION), uris.strip),
+        ("strip_tail", (INT, POSITION), uris.strip_tail),
+        ("userphone", (POSITION,), uris.userphone),
         ("remove_branch", (), own.remove_branch),
         ("remove_branch", (INT,), own.remove_branch),
         ("clear_branches", (), own.clear_branches),
@@ -183,7 +184,7 @@ class CoreFunctions:
 
     def log_at(self, ctx: Context, level: int, text: str) -> int:
         if settings.level >= level:
-            emit(level, f"<script>: {text}")
+            output.emit(level, f"<script>: {text}")
         return 1
 
     def error(self, ctx: Context, first: str, second: str) -> int:

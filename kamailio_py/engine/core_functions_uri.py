@@ -21,13 +21,17 @@ log = get_logger()
 E_UNSPEC = -1
 
 
-def rewrite(ctx: Context, change: Callable[[Uri], str]) -> int:
+Place = tuple[str, int]
+
+
+def rewrite(ctx: Context, place: Place, change: Callable[[Uri], str]) -> int:
     """Set the request-URI to what `change` makes of its parts."""
     msg = ctx.msg
     try:
         parsed = msg.parsed_uri
     except BadUri:
         log.err(f"bad uri <{msg.uri}>, dropping packet")
+        log.err(f"run action error at: {place[0]}:{place[1]}")
         return E_UNSPEC
     msg.new_uri = change(parsed)
     return 1
@@ -44,53 +48,53 @@ class UriFunctions:
         ctx.msg.new_uri = None
         return 1
 
-    def host(self, ctx: Context, host: str) -> int:
-        return rewrite(ctx, lambda u: _with_host(u, host, u.port_text, u.params))
+    def host(self, ctx: Context, host: str, place: Place) -> int:
+        return rewrite(ctx, place, lambda u: _with_host(u, host, u.port_text, u.params))
 
-    def hostport(self, ctx: Context, hostport: str) -> int:
-        return rewrite(ctx, lambda u: _with_host(u, hostport, "", u.params))
+    def hostport(self, ctx: Context, hostport: str, place: Place) -> int:
+        return rewrite(ctx, place, lambda u: _with_host(u, hostport, "", u.params))
 
-    def hostporttrans(self, ctx: Context, text: str) -> int:
+    def hostporttrans(self, ctx: Context, text: str, place: Place) -> int:
         """Host, port and transport; the URI's own transport parameter goes."""
 
         def change(u: Uri) -> str:
             params = ";".join(p for p in u.params.split(";") if p and not p.lower().startswith("transport="))
             return _with_host(u, text, "", params)
 
-        return rewrite(ctx, change)
+        return rewrite(ctx, place, change)
 
-    def port(self, ctx: Context, port: str) -> int:
-        return rewrite(ctx, lambda u: build(u.scheme, u.user, u.password, u.host, port, u.params, u.headers))
+    def port(self, ctx: Context, port: str, place: Place) -> int:
+        return rewrite(ctx, place, lambda u: build(u.scheme, u.user, u.password, u.host, port, u.params, u.headers))
 
-    def user(self, ctx: Context, user: str) -> int:
+    def user(self, ctx: Context, user: str, place: Place) -> int:
         """An empty user takes the password with it."""
-        return rewrite(ctx, lambda u: _with_user(u, user, u.password if user else ""))
+        return rewrite(ctx, place, lambda u: _with_user(u, user, u.password if user else ""))
 
-    def userpass(self, ctx: Context, userpass: str) -> int:
-        return rewrite(ctx, lambda u: _with_user(u, userpass, ""))
+    def userpass(self, ctx: Context, userpass: str, place: Place) -> int:
+        return rewrite(ctx, place, lambda u: _with_user(u, userpass, ""))
 
-    def prefix(self, ctx: Context, prefix: str) -> int:
-        return rewrite(ctx, lambda u: _with_user(u, prefix + u.user, u.password))
+    def prefix(self, ctx: Context, prefix: str, place: Place) -> int:
+        return rewrite(ctx, place, lambda u: _with_user(u, prefix + u.user, u.password))
 
-    def strip(self, ctx: Context, count: int) -> int:
+    def strip(self, ctx: Context, count: int, place: Place) -> int:
         def change(u: Uri) -> str:
             if count > len(u.user):
                 log.warn(f"too long strip asked; deleting username: {count} of <{u.user}>")
             user = u.user[count:]
             return _with_user(u, user, u.password if user else "")
 
-        return rewrite(ctx, change)
+        return rewrite(ctx, place, change)
 
-    def strip_tail(self, ctx: Context, count: int) -> int:
+    def strip_tail(self, ctx: Context, count: int, place: Place) -> int:
         def change(u: Uri) -> str:
             if count > len(u.user):
                 log.warn(f"too long strip_tail asked;  deleting username: {count} of <{u.user}>")
             user = u.user[: max(len(u.user) - count, 0)]
             return _with_user(u, user, u.password if user else "")
 
-        return rewrite(ctx, change)
+        return rewrite(ctx, place, change)
 
-    def userphone(self, ctx: Context) -> int:
+    def userphone(self, ctx: Context, place: Place) -> int:
         """Add `user=phone` where it is missing."""
 
         def change(u: Uri) -> str:
@@ -99,7 +103,7 @@ class UriFunctions:
             params = f"{u.params};user=phone" if u.params else "user=phone"
             return build(u.scheme, u.user, u.password, u.host, u.port_text, params, u.headers)
 
-        return rewrite(ctx, change)
+        return rewrite(ctx, place, change)
 
 
 def _is_tel(u: Uri) -> bool:

@@ -41,6 +41,7 @@ class Engine:
         self._dropped = statistic("core", "drop_requests")
         self._dropped_replies = statistic("core", "drop_replies")
         self._forwarded = statistic("core", "fwd_requests")
+        self._errors = statistic("core", "internal_errors")
         self._next_id = 0
 
     def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
@@ -60,6 +61,8 @@ class Engine:
         except BadMessage as error:
             core.count(self._bad)
             self._bad_message(text, host, port, socket, error)
+        except Exception as error:
+            self._failed(error)
 
     def _request_in(self, msg: Message) -> None:
         core = self.core
@@ -104,6 +107,18 @@ class Engine:
             if handle(msg) == 0:
                 return
         forward_reply(core, msg)
+
+    def _failed(self, error: Exception) -> None:
+        """An error of our own code ends the message, not the process, unless a lock is held that only its death frees."""
+        shm = self.core.shm
+        self.core.count(self._errors)
+        step = error.__traceback__
+        while step is not None and step.tb_next is not None:
+            step = step.tb_next
+        where = f"{step.tb_frame.f_code.co_filename}:{step.tb_lineno}" if step is not None else "?"
+        logger.bug(f"a message could not be processed: {type(error).__name__}: {error} at {where}")
+        if shm.processes.slot in shm.held().values():
+            raise error
 
     def _bad_message(self, text: str, host: str, port: int, socket: ListenSocket, error: BadMessage) -> None:
         if logger.enabled(Level.ERR) and text.strip("\r\n\0 "):

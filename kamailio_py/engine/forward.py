@@ -8,6 +8,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.hash import branch_param, char_msg_val, transaction_index
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.reply import build_reply_forward, forward_destination
 from kamailio_py.sip.request import build_forward, via_line
 
 if TYPE_CHECKING:
@@ -32,17 +33,16 @@ def forward_reply(core: Core, msg: Message) -> int:
     if core.cfg.check_via and not core.is_myself(via.host, via.port, via.transport.lower()):
         logger.info("reply not for us: top Via is not ours")
         return -1
-    second = msg.via2
-    if second is None:
+    target = forward_destination(msg)
+    if target is None:
         return -1
-    proto = second.transport.lower()
-    host = core.addresses.resolve(second.received or second.host)
+    name, port, proto = target
+    host = core.addresses.resolve(name)
     if host is None:
-        logger.err(f"forward reply failed - could not resolve {second.host}")
+        logger.err(f"forward reply failed - could not resolve {name}")
         return -1
     sender = core.addresses.send_socket(proto, host, msg.force_socket or msg.socket)
     if sender is None:
         logger.err(f"no socket to send a reply over {proto} to {host}")
         return -1
-    destination = Destination(proto, host, int(second.rport or 0) or second.port or 5060, sender)
-    return 1 if core.send(msg.reply_without_top_via(), destination) else -1
+    return 1 if core.send(build_reply_forward(msg), Destination(proto, host, port, sender)) else -1

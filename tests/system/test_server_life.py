@@ -18,11 +18,12 @@ from tests.kit.ports import Port
 from tests.kit.server import Server, our_command
 
 CFG = """#!KAMAILIO
+debug=2
 children=2
 loadmodule "sl.so"
-loadmodule "pv.so"
+
 request_route {
-    sl_send_reply("200", "by $pp");
+    sl_send_reply("200", "OK");
     exit;
 }
 """
@@ -87,7 +88,7 @@ def table(server: Server) -> dict[str, int]:
 def test_answers_and_stops_within_a_second_leaving_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
     pid_file = tmp_path / "server.pid"
     server = start(CFG, "-P", str(pid_file))
-    assert ask(server).startswith("SIP/2.0 200 by ")
+    assert ask(server).startswith("SIP/2.0 200 OK")
     assert pid_file.read_text() == f"{server.process.pid}\n"
     assert segments(server)
     semaphores = [name for name in os.listdir("/dev/shm") if name.startswith("sem.") and str(server.process.pid) in name]
@@ -172,7 +173,7 @@ def test_garbage_never_ends_a_process(start: Callable[..., Server]) -> None:
             client.sendto(file.read_bytes()[:60000], server.address)
         for junk in (b"", b"\0" * 100, b"\xff" * 3000, b"SIP/2.0 200", b"\r\n\r\n", b"A" * 60000, b"INVITE"):
             client.sendto(junk, server.address)
-    assert ask(server)
+    assert ask(server), "\n".join(line for line in server.log().splitlines() if "ERROR" not in line)
     assert table(server) == pids
     assert "Traceback" not in server.log()
 
@@ -191,7 +192,7 @@ def test_check_accepts_and_refuses(tmp_path: Path) -> None:
     assert "Listening on" in accepted.stdout
     refused = run("-c", "-f", str(bad))
     assert refused.returncode == 255
-    assert f"parse error in config file {bad}, line 6" in refused.stderr
+    assert f"parse error in config file {bad}, line 7" in refused.stderr
     assert "sl_send_reply" in refused.stderr
     assert "ERROR: bad config file" in refused.stderr
 
