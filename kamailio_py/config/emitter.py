@@ -206,7 +206,7 @@ class FunctionEmitter(Expressions):
         match e:
             case nodes.Call():
                 made = self.run_function(self.function_call(e), e.at)
-                return self._tried(made, s.at, "call_failed", "") + self.result(mode, name("rc"))
+                return self._tried(made, s.at) + self.result(mode, name("rc"))
             case nodes.RouteCall():
                 return self._route(e, s, mode)
             case nodes.CoreCall():
@@ -215,7 +215,7 @@ class FunctionEmitter(Expressions):
                 return self.inner(e.body.statements, mode)
         evaluated = self.value(e)
         made = [] if isinstance(evaluated.node, ast.Constant) else [do(evaluated.node)]
-        return self._tried(made, s.at, "call_failed", "") + self.result(mode, const(1))
+        return self._tried(made, s.at) + self.result(mode, const(1))
 
     def _route(self, e: nodes.RouteCall, s: nodes.Statement, mode: Mode) -> list[ast.stmt]:
         made = self.route_call(e)
@@ -333,7 +333,7 @@ class FunctionEmitter(Expressions):
         test = self.test(e)
         fails = self.fails
         body = self.absorbing(kept, lambda: self.inner(s.body.statements, kept))
-        line = s.at.end_line or s.at.line
+        line = max(s.at.line, s.at.end_line, s.body.at.end_line)
         complain = call("runaway_while", ctx(), *map(const, (e.at.line, e.at.column, s.at.path, line)))
         runaway = [do(complain), *self.result(kept, const(-1)), ast.Break()]
         guard = [
@@ -372,7 +372,17 @@ class FunctionEmitter(Expressions):
                 raise reject(s.value.at, "bad type, integer expected", "a cast helps: (int)")
             known = constant(s.value)
             value = self.integer(s.value) if known is None else const(known)
-        return self._tried(self._ended(s.kind, known, value), s.at, "return_failed", "")
+        if not self.fails:
+            return self._ended(s.kind, known, value)
+        # without a value it still ends, with an error
+        failed = call("return_failed", const(self._end_of(s.at)))
+        handler = [give(failed)] if s.kind is End.RETURN else self._ended(s.kind, None, failed)
+        return [_guarded(self._ended(s.kind, known, value), handler)]
+
+    @staticmethod
+    def _end_of(at: Position) -> str:
+        """Where a statement ends, as messages about it say."""
+        return f"{at.path}:{at.end_line or at.line}"
 
     def _ended(self, kind: End, known: int | str | None, value: ast.expr) -> list[ast.stmt]:
         if kind is End.DROP:
@@ -383,14 +393,11 @@ class FunctionEmitter(Expressions):
             return [throw("ScriptExit", value)]
         return [give(value if known is not None else call("returned", value))]
 
-    def _tried(self, made: list[ast.stmt], at: Position, complain: str, text: str) -> list[ast.stmt]:
-        """`made`, and what happens when an expression in it has no value."""
+    def _tried(self, made: list[ast.stmt], at: Position) -> list[ast.stmt]:
+        """A call, and what happens when an argument has no value."""
         if not self.fails:
             return made
-        place_text = text or f"{at.path}:{at.end_line or at.line}"
-        failed = call(complain, const(place_text))
-        ends = any(isinstance(node, (ast.Return, ast.Raise)) for node in made)
-        return [_guarded(made, [give(failed)] if ends else [assign("rc", failed)])]
+        return [_guarded(made, [assign("rc", call("call_failed", const(self._end_of(at))))])]
 
 
 def _guarded(body: list[ast.stmt], handler: list[ast.stmt]) -> ast.stmt:

@@ -205,7 +205,10 @@ class Expressions:
         match e:
             case nodes.Unary(op="!"):
                 self.check_types(e)
-                return negated(self.test(e.operand, first))
+                inner = e.operand
+                if isinstance(inner, nodes.Binary) and inner.op == "==" and _compares_myself(inner):
+                    return self.test(nodes.Binary(inner.at, "!=", inner.left, inner.right))
+                return negated(self.test(inner, first))
             case nodes.Unary(op="defined"):
                 return self.defined(e.operand)
             case nodes.Unary(op="strempty"):
@@ -327,3 +330,7 @@ class Expressions:
 
 def node_text(node: ast.expr) -> str:
     return ast.unparse(node)
+
+
+def _compares_myself(e: nodes.Binary) -> bool:
+    return any(isinstance(side, nodes.Operand) and side.name == "myself" for side in (e.left, e.right))

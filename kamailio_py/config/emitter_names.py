@@ -43,7 +43,7 @@ class Names:
 
     def reserve(self, hint: str) -> str:
         """An unused global name that looks like `hint`."""
-        base = _NO_NAME.sub("_", hint).strip("_") or "unnamed"
+        base = _NO_NAME.sub("_", hint.replace("$", "")).strip("_") or "unnamed"
         if (
             base[0].isdigit()
             or keyword.iskeyword(base)

@@ -37,7 +37,7 @@ def comparison(emitter: Expressions, e: nodes.Binary) -> ast.expr:
         left, right, op = right, left, _TURNED.get(op, op)
     word = _word(left)
     if _word(right) == "myself":
-        made = _myself(emitter, word, e)
+        made = _myself(emitter, word, op, e)
     elif word in _TEXTS:
         made = _text(emitter, word, op, right)
     elif word in _ADDRESSES:
@@ -53,14 +53,16 @@ def _word(e: nodes.Expression) -> str:
     return e.name if isinstance(e, nodes.Operand) else ""
 
 
-def _myself(emitter: Expressions, word: str, e: nodes.Binary) -> ast.expr:
+def _myself(emitter: Expressions, word: str, op: str, e: nodes.Binary) -> ast.expr:
     if word in _ADDRESSES:
         return call("ip_is_myself", ctx(), python(_ADDRESSES[word]))
-    emitter.fails = True
-    if word == "uri":
-        return call("uri_is_myself", ctx())
-    if word in ("from_uri", "to_uri"):
-        return call("is_own_uri", ctx(), python(_TEXTS[word]))
+    if word in ("uri", "from_uri", "to_uri"):
+        # what is no URI makes the condition false either way, so only the negation has to know
+        strict = [const(True)] if op == "!=" else []
+        emitter.fails = emitter.fails or bool(strict)
+        if word == "uri":
+            return call("uri_is_myself", ctx(), *strict)
+        return call("is_own_uri", ctx(), python(_TEXTS[word]), *strict)
     raise reject(e.at, f"{word or 'this'} cannot be compared with myself")
 
 

@@ -75,6 +75,7 @@ class SwitchEmitter:
         types = {Type.STR if case.pattern else static_type(case.label) for case in labels if case.label is not None}
         if Type.ANY in types:
             raise reject(self.s.at, "non constant expression in case")
+        self._refuse_duplicates(labels)
         if len(types) > 1:
             raise reject(self.s.at, "bad switch(): mixed integer and string/RE cases not allowed")
         self.texts = Type.STR in types
@@ -89,6 +90,16 @@ class SwitchEmitter:
             made = [*e.prelude, *made]
             self.optional = False
         return made, target
+
+    def _refuse_duplicates(self, labels: list[nodes.Case]) -> None:
+        seen: set[int | str | None] = set()
+        for case in labels:
+            assert case.label is not None
+            known = constant(case.label)
+            if not case.pattern and isinstance(known, int):
+                if known in seen:
+                    raise reject(case.label.at, "duplicate case")
+                seen.add(known)
 
     def _fits(self, group: Group, subject: str) -> ast.expr:
         """Does the subject have one of the labels?"""

@@ -8,7 +8,7 @@ the caller adds the place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntFlag
 from typing import Any, Protocol
 
@@ -35,11 +35,20 @@ class RouteType(IntFlag):
 class FunctionSpec(Protocol):
     """A callable of the script: `call(ctx, *args) -> int`, prepared arguments as `arguments` says."""
 
-    name: str
-    arguments: tuple[Argument, ...]
-    routes: RouteType
-    call: Callable[..., int]
-    module: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def arguments(self) -> tuple[Argument, ...]: ...
+
+    @property
+    def routes(self) -> RouteType: ...
+
+    @property
+    def call(self) -> Callable[..., int]: ...
+
+    @property
+    def module(self) -> str: ...
 
 
 class PVarSpec(Protocol):
@@ -59,7 +68,8 @@ class PVarSpec(Protocol):
 class FormatSpec(Protocol):
     """A string with pseudo-variables in it: constant parts and PVarSpecs."""
 
-    parts: list[str | PVarSpec]
+    @property
+    def parts(self) -> Sequence[str | PVarSpec]: ...
 
 
 class Host(Protocol):

@@ -124,7 +124,9 @@ def number_of(value: int | str) -> int | None:
     sign, digits = (value[0], value[1:]) if value[0] in "+-" else ("", value)
     if digits.isdigit() and digits.isascii():
         number = int(value)
-        return number if -(2**31) <= number < 2**31 else None
+        return number if -0x80000000 <= number <= 0x7FFFFFFF else None
+    if not digits:
+        return 0
     if not sign and digits[:2] in ("0x", "0X") and len(digits) <= 10:
         try:
             return wrap32(int(digits[2:], 16))

@@ -10,7 +10,7 @@ from kamailio_py.config import nodes
 
 def children(node: nodes.Node) -> Iterator[nodes.Node]:
     """The nodes right below a node, in the order of the text."""
-    for field in fields(node):  # type: ignore[arg-type]
+    for field in fields(node):
         value = getattr(node, field.name)
         if isinstance(value, nodes.Node):
             yield value

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kamailio_py import log as output
 from kamailio_py.config.arguments import INT, POSITION, RAW, STR, Argument, Fixup
 from kamailio_py.config.host import RouteType
 from kamailio_py.engine.core_functions_uri import UriFunctions
 from kamailio_py.engine.forward import forward_request
-from kamailio_py import log as output
 from kamailio_py.log import Level, get_logger, settings
 from kamailio_py.module import Function
 from kamailio_py.script.avp import parse_name
@@ -189,7 +189,7 @@ class CoreFunctions:
 
     def error(self, ctx: Context, first: str, second: str) -> int:
         """Never did anything in Kamailio either."""
-        log.notice(f"error({first}, {second}) not implemented yet")
+        log.notice(f'error("{first}", "{second}") not implemented yet')
         return 1
 
     def execute(self, ctx: Context, command: str) -> int:

@@ -130,24 +130,28 @@ def msg_len(ctx: Context) -> int:
 # myself
 
 
-def is_own_uri(ctx: Context, text: str) -> bool:
-    """Does the URI name a socket or alias of this server? ExpressionError when it is no URI."""
+def is_own_uri(ctx: Context, text: str, strict: bool = False) -> bool:
+    """Does the URI name a socket or alias of this server? What is no URI does not; ExpressionError if `strict`."""
     try:
         parsed = Uri.parse(text)
     except BadUri:
         log.err(f"bad_uri: [{text}]")
-        raise ExpressionError from None
+        if strict:
+            raise ExpressionError from None
+        return False
     return ctx.core.is_myself(parsed.host, parsed.port or DEFAULT_PORT)
 
 
-def uri_is_myself(ctx: Context) -> bool:
-    """`uri == myself`."""
+def uri_is_myself(ctx: Context, strict: bool = False) -> bool:
+    """`uri == myself`, as `is_own_uri`."""
     msg = ctx.msg
     try:
         parsed = msg.parsed_uri
     except BadUri:
         log.err("uri evaluation failed")
-        raise ExpressionError from None
+        if strict:
+            raise ExpressionError from None
+        return False
     return ctx.core.is_myself(parsed.host, parsed.port or DEFAULT_PORT)
 
 

@@ -19,6 +19,7 @@ from kamailio_py.sip.ip import is_ip, network, normalise
 log = get_logger()
 
 E_CFG = -10
+E_BUG = -5
 E_UNSPEC = -1
 
 
@@ -50,12 +51,13 @@ def if_failed(place: str) -> bool:
 def assign_failed(place: str) -> None:
     """The right side of an assignment has no value."""
     log.err(f"rval expression evaluation failed ({place})")
+    log.err(f"rval expression evaluation failed ({place})")  # once of the expression, once of the assignment
 
 
 def return_failed(place: str) -> int:
     """The value of return, exit or drop could not be evaluated."""
     log.warn("failed to eval int expression")
-    return E_UNSPEC
+    return E_BUG
 
 
 def call_failed(place: str) -> int:
