@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(core: Core, path: str, options: Options) -> int:
     """Do with the config what the options ask for."""
     if options.cfg_print:
-        from kamailio_py.config.preprocessor import cfg_print
+        from kamailio_py.config.cfg_print import cfg_print
 
         sys.stdout.write(cfg_print(path, options.defines))
         return 0

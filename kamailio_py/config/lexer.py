@@ -336,6 +336,14 @@ class Lexer(Preprocessor):
         end = text.find("\n", at)
         dialect = DIALECTS.get(text[at + prefix : end]) if end > 0 and text[at] != "!" else None
         if dialect is None:
+            word = text[at + prefix : end].rstrip()
+            if word in DIALECTS and end > 0 and text[at] != "!":
+                place = self.place(at, at + prefix + len(word))
+                self.warn(
+                    CfgWarning(
+                        place, f"{text[at : at + prefix]}{word} is a comment here: nothing may follow it on its line"
+                    )
+                )
             return False
         self.dialect = dialect
         self.advance_to(end + 1)

@@ -1,4 +1,4 @@
-"""Preprocessor directives: defines, conditions, substitutions, included files; and `--cfg-print`.
+"""Preprocessor directives: defines, conditions, substitutions, included files.
 
 Directives begin with `#!` or `!!`. They are obeyed while tokens are read; text that a condition leaves out is never
 tokenised, only searched for further conditions.
@@ -105,6 +105,11 @@ class Preprocessor:
         return Stop()
 
     # directives
+
+    def directive_kind(self, at: int) -> str | None:
+        """Which kind of directive begins at `at`, None if it is none."""
+        match = _DIRECTIVE.match(self.source.text, at)
+        return match.lastgroup if match else None
 
     def directive(self, at: int) -> Token | None:
         """Obey what begins at `at`; what is no directive is a comment (`#!...`) or a sign (`!!`). None: read on."""

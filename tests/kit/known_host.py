@@ -121,4 +121,5 @@ class KnownHost:
         return KnownPVar(text, False, False)
 
     def evaluate(self, text: str) -> str:
-        return _IN_FORMAT.sub("defined", text)
+        """Every $def() is 5."""
+        return _IN_FORMAT.sub("5", text)
