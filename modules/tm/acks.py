@@ -61,12 +61,18 @@ class Acks:
             return
         value = tm.memory[t.offset + Cell.md5 : t.offset + Cell.md5 + 32].decode("latin-1")
         ack = build_request(
-            "ACK", uri, via=via_line(target.socket, branch_param(t.index, value, number)), from_=reply.header("from") or "",
-            to=reply.header("to") or "", call_id=invite.call_id, cseq=invite.cseq[0], user_agent=tm.core.user_agent,
+            "ACK",
+            uri,
+            via=via_line(target.socket, branch_param(t.index, value, number)),
+            from_=reply.header("from") or "",
+            to=reply.header("to") or "",
+            call_id=invite.call_id,
+            cseq=invite.cseq[0],
+            user_agent=tm.core.user_agent,
             routes="".join(f"Route: {route.strip()}\r\n" for route in routes),
-        )  # fmt: skip
-        block = tm.arena.store(f"{target.proto} {target.host} {target.port} {target.socket.index}\n{ack}".encode("latin-1"),
-                               tm.table.replies)  # fmt: skip
+        )
+        where = f"{target.proto} {target.host} {target.port} {target.socket.index}\n"
+        block = tm.arena.store((where + ack).encode("latin-1"), tm.table.replies)
         if block:
             word = (t.branch(number) + Branch.ack) >> 3
             t.lock.acquire()

@@ -5,9 +5,9 @@
     ident = api.suspend(ctx)                  # (index, label), or a number as t_suspend() returns it
     code = api.resume(index, label, entry)    # as t_continue()
 
-Functions that take a context work on its message and may make or find its transaction; `Transaction` objects are handles
-of this process on a cell in shared memory, see transaction.py for what can be read from them. A handle that was got by
-`lookup*` holds a reference and must be given back by `release`; that of `current` belongs to the context.
+Functions that take a context work on its message and may make or find its transaction; `Transaction` objects are
+handles of this process on a cell in shared memory, see transaction.py for what can be read from them. A handle that
+was got by `lookup*` holds a reference and must be given back by `release`; that of `current` belongs to the context.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Api:
         return self.tm.suspension.resume(index, label, entry, prepare)
 
     def cancel_suspend(self, index: int, label: int) -> int:
-        """t_cancel_suspend(): take a suspension back, in the process that made it; the script goes on. 1 or negative."""
+        """t_cancel_suspend(): take a suspension back where it was made; the script goes on. 1 or negative."""
         return self.tm.suspension.cancel(index, label)
 
     # cancelling

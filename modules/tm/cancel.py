@@ -1,7 +1,8 @@
 """CANCEL: one that comes for an INVITE, and those that go to the INVITE's branches.
 
-A CANCEL sets the INVITE's state under its lock; from then on nothing is forwarded or suspended any more. What is pending is
-cancelled hop by hop; what only waits inside this server (no branch yet, or suspended) is answered with 487 at once.
+A CANCEL sets the INVITE's state under its lock; from then on nothing is forwarded or suspended any more. What is
+pending is cancelled hop by hop; what only waits inside this server (no branch yet, or suspended) is answered with 487
+at once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,15 @@ from kamailio_py import points
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import (
-    CANCEL_HEAD, CANCEL_REST, INVITE, Branch, BranchFlag, Cancel, Cell, Flag, State,
+    CANCEL_HEAD,
+    CANCEL_REST,
+    INVITE,
+    Branch,
+    BranchFlag,
+    Cancel,
+    Cell,
+    Flag,
+    State,
 )  # fmt: skip
 from kamailio_py.modules.tm.turn import Kind
 from kamailio_py.sip.errors import BadMessage

@@ -15,7 +15,14 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import (
-    BRANCH_HEAD, BRANCH_REST, INVITE, NONE, Branch, BranchFlag, Cell, State,
+    BRANCH_HEAD,
+    BRANCH_REST,
+    INVITE,
+    NONE,
+    Branch,
+    BranchFlag,
+    Cell,
+    State,
 )  # fmt: skip
 from kamailio_py.sip.branch import Branch as Place
 from kamailio_py.sip.endpoint import Destination, ListenSocket
@@ -276,7 +283,7 @@ class Client:
             t.u32[t.word + _REFS] -= 1
 
     def finish(self, t: Transaction) -> list[int]:
-        """A final reply goes upstream: stop all branches. The lock is held. Branches of an INVITE still to be cancelled."""
+        """A final reply goes upstream: stop all branches; the lock is held. Those of an INVITE still to be cancelled."""
         pending = []
         invite = t.u32[t.word + _METHOD] == INVITE
         for number in range(t.u32[t.word + _BRANCHES]):

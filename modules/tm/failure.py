@@ -45,9 +45,7 @@ class Failures:
             t.lock.release()
             self._run(t, number, code, msg, route, RouteType.FAILURE)
 
-    def _run(
-        self, t: Transaction, number: int, code: int, msg: Message | None, route: int, kind: RouteType
-    ) -> None:
+    def _run(self, t: Transaction, number: int, code: int, msg: Message | None, route: int, kind: RouteType) -> None:
         tm = self.tm
         request = t.request()
         request.branch_flags = t.branch_get(number, Branch.branch_flags)

@@ -128,13 +128,16 @@ class Matching:
         if tm.u32[(offset + Cell.flags) >> 2] & Flag.LOCAL and not tm.u32[(offset + Cell.target_size) >> 2]:
             return False  # a request of our own
         if via.branch and via.branch.startswith(MAGIC_COOKIE):
-            if (via.branch, via.host, via.port, via.transport) != (other.branch, other.host, other.port, other.transport):
+            if (via.branch, via.host, via.port, via.transport) != (
+                other.branch,
+                other.host,
+                other.port,
+                other.transport,
+            ):
                 return False
             if tm.callid_matching and stored.call_id != msg.call_id:
                 return False
-            return not tm.callid_cseq_matching or (
-                stored.call_id == msg.call_id and stored.cseq[0] == msg.cseq[0]
-            )
+            return not tm.callid_cseq_matching or (stored.call_id == msg.call_id and stored.cseq[0] == msg.cseq[0])
         if other.branch and other.branch.startswith(MAGIC_COOKIE):
             return False
         if stored.call_id != msg.call_id or stored.cseq[0] != msg.cseq[0] or stored.from_.tag != msg.from_.tag:

@@ -349,9 +349,4 @@ class Replies:
 
     def end(self, t: Transaction) -> bool:
         """Is there nothing any more that could answer the transaction? The lock is held."""
-        return (
-            t.status < 200
-            and t.state != State.SUSPENDED
-            and not t.turn
-            and not selection.open_branches(t)
-        )
+        return t.status < 200 and t.state != State.SUSPENDED and not t.turn and not selection.open_branches(t)

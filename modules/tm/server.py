@@ -13,7 +13,11 @@ from kamailio_py.log import Level, get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import ACK, INVITE, LOCAL, METHODS, OTHER, Cell, Flag, State
 from kamailio_py.modules.tm.transaction import (
-    ERROR_DELAYED, RELEASED, REPLIED, RETRANSMISSION, Transaction,
+    ERROR_DELAYED,
+    RELEASED,
+    REPLIED,
+    RETRANSMISSION,
+    Transaction,
 )  # fmt: skip
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index

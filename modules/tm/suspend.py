@@ -162,7 +162,9 @@ class Suspension:
         t.lock.release()
         return 0
 
-    def resume(self, index: int, label: int, entry: Entry | None, prepare: Callable[[Context], Any] | None = None) -> int:
+    def resume(
+        self, index: int, label: int, entry: Entry | None, prepare: Callable[[Context], Any] | None = None
+    ) -> int:
         """See Api.resume."""
         tm = self.tm
         t = tm.table.find_ident(index, label)

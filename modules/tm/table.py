@@ -13,7 +13,17 @@ from zlib import crc32
 from kamailio_py import points
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm.cell import (
-    CELL_HEAD, CELL_REST, INVITE, METHODS, NONE, OTHER, Branch, BranchFlag, Cancel, Cell, Flag,
+    CELL_HEAD,
+    CELL_REST,
+    INVITE,
+    METHODS,
+    NONE,
+    OTHER,
+    Branch,
+    BranchFlag,
+    Cancel,
+    Cell,
+    Flag,
 )  # fmt: skip
 from kamailio_py.modules.tm.transaction import Transaction
 from kamailio_py.sip.hash import TABLE_ENTRIES, transaction_index
