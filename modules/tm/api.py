@@ -85,6 +85,7 @@ class Api:
 
     def save_request(self, t: Transaction, msg: Message) -> bool:
         """Keep what was done to a request (that of `t.request()`) for the next run on it."""
+        t.set(Cell.message_flags, msg.flags)
         return self.tm.state.save_script(msg, t)
 
     # transactions by name

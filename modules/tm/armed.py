@@ -40,7 +40,7 @@ class Armed:
         """The notes of a run, made at first use."""
         if ctx.tm is None:
             ctx.tm = cls()
-        return ctx.tm  # type: ignore[no-any-return]
+        return ctx.tm
 
     def fields(self, tm: Tm) -> tuple[int, int, int, int, int, int, int, int]:
         """The cell's fields from on_failure to retr2."""

@@ -132,15 +132,16 @@ class Canceling:
         for number in numbers:
             self.cancel_branch(t, number, reason=self._reason(code))
 
-    def cancel_branches(self, t: Transaction, which: str, branch: int) -> int:
-        """t_cancel_branches(): "all", "others" or "this"."""
+    def cancel_branches(self, t: Transaction, which: str, branch: int, cause: int = 0) -> int:
+        """t_cancel_branches(): "all", "others" or "this"; `cause` becomes a Reason header."""
         pending = [n for n in self.tm.table.pending_branches(t) if not t.is_blind(n)]
         if which == "others":
             pending = [n for n in pending if n != branch]
         elif which == "this":
             pending = [n for n in pending if n == branch]
+        reason = f"Reason: SIP;cause={cause}\r\n" if cause else ""
         for number in pending:
-            self.cancel_branch(t, number)
+            self.cancel_branch(t, number, reason=reason)
         return len(pending)
 
     def _reason(self, code: int) -> str:

@@ -15,6 +15,7 @@ from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag
 from kamailio_py.modules.tm.client import first_place
 from kamailio_py.modules.tm.transaction import ERROR_DELAYED, FORWARDED
+from kamailio_py.sip.branch import Branch as Place
 from kamailio_py.sip.endpoint import Destination
 
 if TYPE_CHECKING:
@@ -121,12 +122,12 @@ class Forward:
         if not t.branches or not t.get_word(Cell.script):
             # for failure routes: lumps as they are now, addresses as they were when the transaction was made
             self._save(msg, t)
-        places = []
+        places: list[Place] = []
         if self.uri_is_new(t, msg):
             places.append(first_place(msg, msg.uri, msg.force_socket))
         places += msg.branches
         lowest = errors.E_UNSPEC
-        added = []
+        added: list[int] = []
         for place in places:
             number = tm.client.add(ctx, t, place, target, proto)
             if number == errors.E_CANCELED:

@@ -26,8 +26,7 @@ log = get_logger("tm")
 
 REQUEST = RouteType.REQUEST
 REPLYING = RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY
-NO_E2E_CANCEL_REASON = 1
-"""Flag of t_lookup_cancel(): the CANCEL's Reason headers are not copied."""
+ARMING = RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteType.BRANCH
 
 
 class ServerFunctions:
@@ -53,7 +52,7 @@ class ServerFunctions:
             if t is not None:
                 t.done |= RETRANSMISSION
                 ctx.t = t
-        return ctx.t  # type: ignore[no-any-return]
+        return ctx.t
 
     @function("t_newtran", routes=REQUEST)
     def t_newtran(self, ctx: Context) -> int:
@@ -133,7 +132,7 @@ class ServerFunctions:
 
     @function("t_check_trans", routes=RouteType.REQUEST | RouteType.ONREPLY | RouteType.BRANCH)
     def t_check_trans(self, ctx: Context) -> int:
-        """Does the message belong to a transaction? Retransmissions and local ACKs are dealt with and end the script."""
+        """Is there a transaction? Retransmissions and local ACKs are dealt with and end the script."""
         msg = ctx.msg
         if not msg.is_request:
             if ctx.t is not None:
@@ -192,16 +191,8 @@ class ServerFunctions:
         """Free finished transactions whose time is over: here the wait timer always does."""
         return 1
 
-    @function(
-        "t_disable_e2e_cancel_reason",
-        INT,
-        routes=RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteType.BRANCH,
-    )
-    @function(
-        "t_set_no_e2e_cancel_reason",
-        INT,
-        routes=RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteType.BRANCH,
-    )
+    @function("t_disable_e2e_cancel_reason", INT, routes=ARMING)
+    @function("t_set_no_e2e_cancel_reason", INT, routes=ARMING)
     def t_set_no_e2e_cancel_reason(self, ctx: Context, state: int) -> int:
         """Copy no Reason headers from CANCELs to the branches."""
         return self.set_cell_flag(ctx, Flag.NO_E2E_CANCEL_REASON, state)

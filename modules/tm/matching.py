@@ -61,7 +61,7 @@ class Matching:
                     if own:
                         return offset, False, False
                     passing = offset
-            elif u32[word + _KEY] == key and (method == wanted or method == CANCEL):
+            elif u32[word + _KEY] == key and method in (wanted, CANCEL):
                 if method == wanted:
                     if self._same(msg, offset):
                         return offset, False, canceled

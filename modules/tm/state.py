@@ -1,8 +1,9 @@
 """What of a run survives its process: script state of the message, AVPs, replies that are kept.
 
-Lives here: writing them to shared memory as marshal of plain data, and building a context from them in whichever process
-goes on. Nothing is written for a script that changed nothing. AVPs, XAVPs, XAVUs and XAVIs belong to the transaction:
-each run on it starts with them, and what it changed is written back, unless another process has changed them since.
+Lives here: writing them to shared memory as marshal of plain data, and building a context from them in whichever
+process goes on. Nothing is written for a script that changed nothing. AVPs, XAVPs, XAVUs and XAVIs belong to the
+transaction: each run on it starts with them, and what it changed is written back, unless another process has changed
+them since.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = get_logger("tm")
 
 _CHANGES = frozenset(STATE) - {"script_flags"} | {"lumps", "branches", "reply_headers", "xflags", "force_socket"}
 """Names of what a message has of its own once a script changed something, or may have."""
-_FRESH = ({}, -1, [], [], [], [])
+_FRESH: tuple[Any, ...] = ({}, -1, [], [], [], [])
 _VERSION = Cell.version >> 2
 
 

@@ -7,7 +7,8 @@ The states of a request are one field of the cell, changed under its lock:
                             +------ suspend ------+        and from each of them --CANCEL--> CANCELED
 
 so exactly one of several resumes, a CANCEL and the timer gets a suspended transaction. A blind branch, whose timer
-stands for the final response timer, guards the suspension; its number stays used, branches added later count from behind it.
+stands for the final response timer, guards the suspension; its number stays used, branches added later count from
+behind it.
 Everything the route needs is written before the state says SUSPENDED.
 
 A reply is suspended by branch: BranchFlag.SUSPENDED, CONTINUING. The other branches are not touched by that, and the
@@ -139,7 +140,7 @@ class Suspension:
     # resuming
 
     def _claim(self, t: Transaction, state: int) -> int:
-        """Take a suspended request: 0 it is ours, 1 there is nothing to do any more, -1 it is gone, -2 not suspended."""
+        """Take a suspended request: 0 it is ours, 1 nothing is to be done any more, -1 it is gone, -2 not suspended."""
         tm = self.tm
         t.lock.acquire()
         if t.flags & (Flag.DEAD | Flag.IN_AGONY):

@@ -105,7 +105,8 @@ class CellTable:
         memory = tm.memory
         CELL_HEAD.pack_into(
             memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, *routes,
-            socket.index if socket is not None else NONE, msg.src_port, target[1], len(source), len(host), len(text), msg.flags,
+            socket.index if socket is not None else NONE, msg.src_port, target[1], len(source), len(host), len(text),
+            msg.flags,
         )  # fmt: skip
         rest = CELL_REST + source + host + text
         memory[offset + CELL_HEAD.size : offset + CELL_HEAD.size + len(rest)] = rest

@@ -26,6 +26,7 @@ _STATUS, _FLAGS, _STATE, _BRANCHES, _RELAYED, _METHOD, _REFS, _TURN = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "branches", "relayed", "method", "refs", "turn")
 )
 _OFFSETS = Cell.branch >> 3
+_NOTES = ("uri", "dst_uri", "path", "ruid", "instance", "location_ua", "q")
 _NAMES = {bit: name for name, bit in METHODS.items()}
 
 
@@ -55,7 +56,7 @@ class Transaction:
         self.reply_code = 0
         """Its status, also of one that was made here."""
         self.consumed: tuple[str | None, str | None] | None = None
-        """(new_uri, dst_uri) that a branch was made of already: only a new value makes the request-URI a branch again."""
+        """(new_uri, dst_uri) that became a branch already: only a new value makes the request-URI a branch again."""
         self.made_with: tuple[str | None, str | None, str | None] = (None, None, None)
         """new_uri, dst_uri and path when the transaction was made: what failure routes start with."""
 
@@ -216,7 +217,7 @@ class Transaction:
         if not size:
             return {}
         start = self.branch(number) + Branch.SIZE + self.branch_get(number, Branch.text_size)
-        return marshal.loads(self.tm.memory[start : start + size])
+        return dict(zip(_NOTES, marshal.loads(self.tm.memory[start : start + size]), strict=True))
 
     def branch_destination(self, number: int) -> Destination:
         """Where the branch was sent."""
@@ -226,7 +227,7 @@ class Transaction:
         return Destination(proto, host, branch.dst_port, self.tm.core.sockets[branch.socket])
 
     def branch_reply(self, number: int) -> Message | None:
-        """The final reply stored for a branch, or the one being worked on; None if there is none or it was made here."""
+        """The reply stored for a branch; None if there is none or it was made here."""
         self.lock.acquire()
         block = self.u64[(self.branch(number) + Branch.reply) >> 3]
         data = self.tm.arena.load(block) if block else b""

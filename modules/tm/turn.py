@@ -1,7 +1,7 @@
 """One at a time: replies, timeouts and resumed replies of one transaction are worked on in the order they come.
 
-Their scripts (onreply_route, failure_route) may take long and may touch other transactions, so no lock is held while they
-run. Instead the first process to come takes the turn of the cell; what comes meanwhile, in whichever process, is put
+Their scripts (onreply_route, failure_route) may take long and may touch other transactions, so no lock is held while
+they run. Instead the first process to come takes the turn of the cell; what comes meanwhile, in whichever process, is put
 into the cell's mail and is worked on by the one that has the turn, before it gives the turn back. Nobody ever waits.
 A turn whose process has died is taken over by the next one that comes.
 
@@ -49,7 +49,7 @@ class Turns:
         self.work = work
 
     def take(self, t: Transaction, event: Event) -> bool:
-        """Work on the event now, or leave it to the process that has the turn; False if it was lost for want of memory."""
+        """Work on the event now, or leave it to the process that has the turn; False if no memory was left for it."""
         me = self.tm.slot + 1
         u32 = t.u32
         turn = t.word + _TURN

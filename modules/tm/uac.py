@@ -85,9 +85,17 @@ class Uac:
         index = transaction_index(call_id, str(cseq))
         value = f"{tm.core.random.getrandbits(32):x}".ljust(32, "0")
         text = build_request(
-            method, ruri, via=via_line(target.socket, branch_param(index, value, 0)), from_=from_, to=to, call_id=call_id,
-            cseq=str(cseq), user_agent=tm.core.user_agent, headers=headers, body=body,
-        )  # fmt: skip
+            method,
+            ruri,
+            via=via_line(target.socket, branch_param(index, value, 0)),
+            from_=from_,
+            to=to,
+            call_id=call_id,
+            cseq=str(cseq),
+            user_agent=tm.core.user_agent,
+            headers=headers,
+            body=body,
+        )
         text = self._local_request(text, target)
         if not text:
             return None
