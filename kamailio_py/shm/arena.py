@@ -167,6 +167,11 @@ class Arena:
         """The size the block was asked for with."""
         return self._words[(offset >> 3) - 1] & LENGTH
 
+    @staticmethod
+    def room(size: int) -> int:
+        """How many bytes the block that alloc(size) gives can hold."""
+        return STRIDES[CLASS_OF[(size + 7) >> 3]] - 8 if size <= LARGEST else slabs_for(size) * SLAB - 8
+
     def owner_of(self, offset: int) -> int:
         return self._words[(offset >> 3) - 1] >> 32 & 0xFFFF
 
