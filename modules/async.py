@@ -23,6 +23,7 @@ from kamailio_py.module import Module, ModuleError, Param, Rank, function, pvar
 from kamailio_py.points import point
 from kamailio_py.script.context import Context
 from kamailio_py.shm.records import Record, raw, u32
+from kamailio_py.shm.trace import What
 from kamailio_py.shm.wheel import TimerNode
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Async(Module):
         if tm is None or loaded.index("tm") > loaded.index("async"):
             raise ModuleError("cannot load the TM-functions. Missing TM module?")
         self._tm = tm.api
+        self._trace = core.shm.trace.add
         self._groups = list(core.tasks.groups.values())
         self._check_tasks()
         self._task = core.tasks.kind("async", self._run_task)
@@ -215,6 +217,7 @@ class Async(Module):
             return ident
         shm.memory[sleeper : sleeper + Sleeper.SIZE] = _fill(*ident, entry)
         point("async.sleep.suspended")
+        shm.trace.add(What.WAITING, *ident, milliseconds)
         shm.wheel.add(sleeper, self.core.clock.ms() + milliseconds, kind)
         return self.result
 
@@ -255,6 +258,7 @@ class Async(Module):
     def _hand_over(self, sleeper: int, put: Any, task: int, group: int, kind: int) -> None:
         shm = self.core.shm
         index, label, entry = _read(shm.memory, sleeper + Sleeper.index)
+        shm.trace.add(What.QUEUED, index, label)
         if put(task, index, label, entry | group << GROUP_SHIFT):
             shm.arena.free(sleeper)
         else:
@@ -268,12 +272,13 @@ class Async(Module):
 
     def _take(self, process: Any, queue: Any) -> None:
         """A worker's loop: take a due request and resume it."""
-        entries, resume = self.core.program.entries, self._tm.resume
+        entries, resume, trace = self.core.program.entries, self._tm.resume, self._trace
         while not process.stopping:
             with process.idle:
                 item = queue.get()
             if item is not None:
                 _, index, label, entry = item
+                trace(What.TAKEN, index, label)
                 resume(index, label, entries[entry])
                 queue.done()
 
@@ -296,6 +301,7 @@ class Async(Module):
             return ident
         point("async.task.suspended")
         index, label = ident
+        self._trace(What.QUEUED, index, label)
         if group.put(self._task, index, label, entry.number | self._groups.index(group) << GROUP_SHIFT):
             return self.result
         log.err(f"too many tasks wait in group [{group.name}]")
@@ -304,6 +310,7 @@ class Async(Module):
 
     def _run_task(self, index: int, label: int, what: int) -> None:
         """In a worker: resume the transaction, with $async(gname)."""
+        self._trace(What.TAKEN, index, label)
         name = self._groups[what >> GROUP_SHIFT].name
 
         def prepare(ctx: Context) -> None:

@@ -19,6 +19,7 @@ from kamailio_py.modules.tm.transaction import (
     RETRANSMISSION,
     Transaction,
 )  # fmt: skip
+from kamailio_py.shm.trace import What
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
 from kamailio_py.sip.message import Message
@@ -44,6 +45,7 @@ class Server:
         core = tm.core
         sockets = core.sockets
         self.totag = ToTag(TM_SIGNATURE, TM_SEPARATOR, sockets[0] if sockets else None)
+        self.trace = core.shm.trace.add
         statistic = core.statistic
         self.uas = statistic("tm", "total")
         self.generated = statistic("tm", "rpl_generated")
@@ -99,6 +101,7 @@ class Server:
         counters = tm.core.shm.counters
         counters.add(self.uas)
         counters.add(table.created)
+        self.trace(What.CREATED, t.index, t.label)
         points.point("tm.newtran.inserted")
         for listener in tm.events["request-in"]:
             listener(ctx, t)
@@ -218,6 +221,7 @@ class Server:
         if target is not None and tm.core.send(text, target):
             counters = tm.core.shm.counters
             counters.add(self.sent)
+        self.trace(What.REPLIED, t.index, t.label, code)
         if code >= 200:
             tm.core.count(self.completed[min(code // 100, 6) - 2])
             for listener in tm.events["completed"]:

@@ -27,6 +27,7 @@ from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag, State
 from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.modules.tm.turn import Kind
+from kamailio_py.shm.trace import What
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry
@@ -62,6 +63,7 @@ class Suspension:
         result = self._suspend_request(ctx, t) if ctx.msg.is_request else self._suspend_reply(ctx, t)
         if result:
             return result
+        self.tm.server.trace(What.SUSPENDED, t.index, t.label)
         points.point("tm.suspend.published")
         return t.index, t.label
 
@@ -176,6 +178,7 @@ class Suspension:
         try:
             result = self._claim(t, State.CONTINUING)
             if result == 0:
+                tm.server.trace(What.RESUMED, index, label, entry.number if entry is not None else 0)
                 points.point("tm.resume.claimed")
                 self._continue(t, entry, prepare)
                 return 1
