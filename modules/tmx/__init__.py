@@ -247,7 +247,7 @@ class Tmx(Variables):
             "5xx_transactions": total("5xx"),
             "6xx_transactions": total("6xx"),
             "inuse_transactions": total("created", "-freed"),
-            "active_transactions": total("created", "-waiting"),
+            "active_transactions": total("created", "-freed", "-waiting"),
             "rpl_received": total("rpl_received"),
             "rpl_absorbed": total("rpl_received", "-rpl_sent", "rpl_generated"),
             "rpl_generated": total("rpl_generated"),

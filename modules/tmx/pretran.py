@@ -1,8 +1,8 @@
 """Which requests are being worked on before they have a transaction: one word for each process.
 
-A retransmission can be taken by another process while the first has not yet made the transaction. Each process writes the
-digest of the request it works on into its own word, and sees whether the same stands in another one. The words
-are read and written under one lock, because two processes must not miss each other.
+A retransmission can be taken by another process while the first has not yet made the transaction. Each process writes
+the digest of the request it works on into its own word, and sees whether the same stands in another one. The words are
+read and written under one lock, because two processes must not miss each other.
 """
 
 from __future__ import annotations
