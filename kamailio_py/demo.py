@@ -19,8 +19,9 @@ from collections.abc import Iterable
 
 from sipmessage import URI, Address, CSeq, Message, Request, Response, Via
 
+from kamailio_py.shm import instances
 from kamailio_py.shm.memory import SharedMemory
-from kamailio_py.shm.trace import Event
+from kamailio_py.shm.trace import What
 
 HOST = "127.0.0.1"
 WAIT = 15.0
@@ -53,18 +54,28 @@ def ask(client: socket.socket, port: int, method: str) -> tuple[Response | None,
         return None, time.monotonic() - started
 
 
-def listening(port: int) -> bool:
+def bound(port: int) -> bool:
     """Whether somebody has bound the UDP port, without sending anything."""
     with open("/proc/net/udp") as table:
         return any(line.split()[1].endswith(f":{port:04X}") for line in list(table)[1:])
 
 
-def timeline(pid: int) -> Iterable[str]:
+def attach(pid: int) -> SharedMemory | None:
+    """The shared memory of the server with that pid, once all its processes are up."""
+    for found in instances.instances():
+        if found.master == pid:
+            memory = SharedMemory.attach(found.name)
+            if memory.header.forked:
+                return memory
+            memory.close()
+    return None
+
+
+def timeline(memory: SharedMemory) -> Iterable[str]:
     """The events of the newest transaction, one line each."""
-    memory = SharedMemory.attach(pid)
     try:
         events = memory.trace.events()
-        created = [event for event in events if event.what is Event.CREATED]
+        created = [event for event in events if event.what is What.CREATED]
         if not created:
             return
         mine = [event for event in events if event.transaction == created[-1].transaction]
@@ -84,7 +95,7 @@ def main() -> int:
     options.add_argument("--method", default="INFO")
     options.add_argument("--once", action="store_true", help="stop after the first request")
     given = options.parse_args()
-    if listening(given.port):
+    if bound(given.port):
         print(f"something listens on port {given.port} already; try `make run PORT=5070`", file=sys.stderr)
         return 1
     command = [sys.executable, "-m", "kamailio_py.server", "-f", given.cfg, "-DD", "-E"]
@@ -92,7 +103,7 @@ def main() -> int:
     print("$ kamailio-py " + " ".join(command[3:]), flush=True)
     server = subprocess.Popen(command)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the server too, which stops; then this ends
-    while not listening(given.port):
+    while (memory := attach(server.pid)) is None:
         if server.poll() is not None:
             return server.returncode
         time.sleep(0.01)
@@ -103,7 +114,7 @@ def main() -> int:
         print(f"\nno final reply to {given.method} within {WAIT:.0f} s\n", flush=True)
     else:
         print(f"\n{given.method} sip:demo@{HOST}:{given.port}: {reply.code} {reply.phrase} after {took:.1f} s", flush=True)
-        for line in timeline(server.pid):
+        for line in timeline(memory):
             print(line)
         print(f"\nserving on {HOST}:{given.port} until Ctrl-C\n", flush=True)
     if given.once:

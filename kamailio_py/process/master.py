@@ -117,6 +117,7 @@ class Master:
                 self.stop()
                 raise StartError("a process failed to start")
         self.core.child_init(Rank.MAIN)
+        self.core.shm.all_forked()
 
     def _fork(self, index: int) -> int:
         """Fork process `index`; gives the descriptor on which it says that it is ready."""

@@ -269,6 +269,10 @@ class SharedMemory:
             queue.open()
         return queue
 
+    def all_forked(self) -> None:
+        """All processes are up: what the header says of it is for those who look on."""
+        self.u32[layout.Header.forked >> 2] = 1
+
     # after a death
 
     def release_dead(self, slot: int) -> list[str]:
