@@ -50,6 +50,14 @@ STATE = (
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
 
+KEPT = (
+    "dst_uri", "path", "q", "branch_flags", "flags", "script_flags", "xflags", "force_rport", "add_local_rport",
+    "set_global_address", "set_global_port", "udp_mtu_proto", "reply_no_connect", "reply_close", "forward_no_connect",
+    "forward_close", "no_reply", "add_srvid", "via_params", "branches", "force_socket", "id", "src_proto", "time",
+    "connection",
+)  # fmt: skip
+"""What stays when the text is replaced."""
+
 
 class Message:
     """One request or reply.
@@ -192,9 +200,11 @@ class Message:
     def method(self) -> str:
         """Method of a request; of a reply the method in its CSeq, "" if that is missing."""
         try:
-            return self.cseq_method
+            method = self.cseq_method
         except BadMessage:
             return ""
+        upper = method.upper()
+        return upper if upper in METHODS else method
 
     @property
     def is_sip(self) -> bool:
@@ -553,6 +563,25 @@ class Message:
         """Has anything been edited? Asking does not make the collection."""
         lumps = self.__dict__.get("lumps")
         return lumps is not None and bool(lumps.edits)
+
+    def replace_text(self, text: str) -> None:
+        """Go on with another text, parsed anew: edits are gone, what the script set beside them stays but for the URI.
+
+        BadMessage where the new text is no SIP message; this one is then as it was.
+        """
+        fresh = Message(text, self.src_ip, self.src_port, self.socket)
+        fresh.check()
+        own = self.__dict__
+        for name in KEPT:
+            if name in own:
+                fresh.__dict__[name] = own[name]
+        self.__dict__ = fresh.__dict__
+
+    def apply_changes(self) -> str:
+        """The text with the script's edits and request-URI in it, as $msg_buf and msg_apply_changes() have it."""
+        from kamailio_py.sip.request import applied
+
+        return applied(self)
 
     def state(self) -> tuple[Any, ...]:
         """All script state as plain data that marshal can write."""

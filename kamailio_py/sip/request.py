@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py.sip.lumps import Lumps, apply
+from kamailio_py.sip.multipart import mend_boundaries
 from kamailio_py.sip.reply import received_param, rport_param
 
 if TYPE_CHECKING:
@@ -51,6 +52,15 @@ def adjust_content_length(msg: Message, lumps: Lumps, proto: str) -> None:
         lumps.replace(start, end, str(length))
 
 
+def applied(msg: Message) -> str:
+    """The message with its own edits and request-URI, no Via touched."""
+    if msg.is_request:
+        return build_forward(msg, via="", update_via=False)
+    lumps = msg.lumps.copy()
+    adjust_content_length(msg, lumps, "udp")
+    return apply(lumps.edits, msg.text, None, msg.socket)
+
+
 def build_forward(
     msg: Message,
     *,
@@ -68,8 +78,9 @@ def build_forward(
     header to be put in; `lumps` the branch's edits where they are not the message's.
     """
     edits = lumps.copy() if lumps is not None else (msg.lumps.copy() if msg.has_lumps else Lumps())
+    if msg.multipart:
+        mend_boundaries(msg, edits)
     adjust_content_length(msg, edits, proto)
-    top = msg.via
     i = msg.find("via")
     above = msg.span(i)[0] if i else msg._headers_start
     text = msg.text
@@ -83,6 +94,7 @@ def build_forward(
     if via:
         edits.insert(above, via)
     if update_via:
+        top = msg.via
         received, rport = received_param(msg, top), rport_param(msg, top)
         if received:
             if top.received is not None:
