@@ -55,7 +55,8 @@ def to_int(value: Value, place: str = "") -> int:
 def add(left: Value, right: Value, place: str = "") -> int | str:
     """`left + right`: a sum when the left side is a number, otherwise both as one text."""
     if left.__class__ is int:
-        return wrap32(left + (right if right.__class__ is int else to_int(right, place)))
+        total = left + (right if right.__class__ is int else to_int(right, place))
+        return total if -0x80000000 <= total <= 0x7FFFFFFF else wrap32(total)
     return to_str(left) + to_str(right)
 
 
