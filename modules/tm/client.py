@@ -283,7 +283,7 @@ class Client:
             t.u32[t.word + _REFS] -= 1
 
     def finish(self, t: Transaction) -> list[int]:
-        """A final reply goes upstream: stop all branches; the lock is held. Gives those that are still to be cancelled."""
+        """A final reply goes upstream: stop all branches; the lock is held. Those still to cancel."""
         pending = []
         invite = t.u32[t.word + _METHOD] == INVITE
         for number in range(t.u32[t.word + _BRANCHES]):

@@ -202,6 +202,8 @@ class Replies:
                 self.drop_replies(t, count)
             if selection.open_branches(t):
                 return
+        if not stored and winner != number and status in (401, 407):
+            self._store(t, number, msg)  # its challenge may be wanted, too
         self._relay(t, winner, status, reply)
 
     @staticmethod

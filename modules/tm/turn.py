@@ -1,8 +1,8 @@
 """One at a time: replies, timeouts and resumed replies of one transaction are worked on in the order they come.
 
 Their scripts (onreply_route, failure_route) may take long and may touch other transactions, so no lock is held while
-they run. Instead the first process to come takes the turn of the cell; what comes meanwhile, in whichever process, is put
-into the cell's mail and is worked on by the one that has the turn, before it gives the turn back. Nobody ever waits.
+they run. Instead the first process to come takes the turn of the cell; what comes meanwhile, in whichever process, is
+put into the cell's mail and is worked on by the one that has the turn, before it gives the turn back. Nobody waits.
 A turn whose process has died is taken over by the next one that comes.
 
 An event is (kind, branch, code, payload); in the mail it is a block of [next block, marshal of the event].
