@@ -155,7 +155,7 @@ class Client:
         now = tm.core.clock.ms()
         due = self.due(t, now, t.get(Cell.fr))
         first = t.get(Cell.retr1)
-        flags = BranchFlag.UNRELIABLE.value if target.proto == "udp" else 0
+        flags = BranchFlag.UNRELIABLE if target.proto == "udp" else 0
         BRANCH_HEAD.pack_into(
             tm.memory, block, t.offset, number, flags, 0, first, due, len(data), len(meta), target.port,
             target.socket.index, t.get(Cell.on_failure), t.get(Cell.on_reply), t.get(Cell.on_branch_failure),
