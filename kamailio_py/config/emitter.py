@@ -192,13 +192,13 @@ class FunctionEmitter(Expressions):
         place(ends, at)
         return [rc, ends]
 
-    def deeper(self, made: ast.expr, levels: int = 1) -> ast.expr:
-        """Tell a function that counts nesting how deep it is called."""
+    def deeper(self, made: ast.expr, inside: bool = False) -> ast.expr:
+        """Tell a function that counts nesting how deep it is called; inside an expression counting starts anew."""
         assert isinstance(made, ast.Call)
         assert isinstance(made.func, ast.Name)
         if self.unit.is_leveled(made.func.id):
-            deep = self._depth + levels
-            made.args.append(binary(name("level"), "+", const(deep)) if self.leveled else const(1 + deep))
+            deep = 2 if inside else self._depth + 1
+            made.args.append(binary(name("level"), "+", const(deep)) if self.leveled and not inside else const(deep))
         return made
 
     def _expression(self, s: nodes.ExpressionStatement, mode: Mode) -> list[ast.stmt]:
@@ -279,7 +279,7 @@ class FunctionEmitter(Expressions):
                 self.prelude += self.run_function(self.function_call(e), e.at)
                 return name("rc"), False
             case nodes.RouteCall():
-                made = self.route_call(e)
+                made = self.route_call(e, inside=True)
                 if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
                     return made, False
                 self.prelude.append(

@@ -13,9 +13,9 @@ from kamailio_py.config import arguments as kinds
 from kamailio_py.config import nodes
 from kamailio_py.config.arguments import Argument, Fixup
 from kamailio_py.config.emitter_ast import call, const, name, place, text_of
-from kamailio_py.config.emitter_values import Value, as_int, constant_value, reject, shown
+from kamailio_py.config.emitter_values import Value, as_int, reject, shown
 from kamailio_py.config.host import FunctionSpec
-from kamailio_py.config.types import constant, number_of
+from kamailio_py.config.types import Type, constant, number_of
 
 if TYPE_CHECKING:
     from kamailio_py.config.emitter_expressions import Expressions
@@ -90,26 +90,28 @@ class Arguments:
         except ValueError as error:
             raise reject(e.at, str(error)) from None
 
-    def parts(self, e: nodes.Expression, text: str) -> list[Value]:
-        """The parts of a format as values."""
-        found: list[Value] = []
+    def parts(self, e: nodes.Expression, text: str) -> list[ast.expr]:
+        """The parts of a format as they are printed; null is written <null>."""
+        found: list[ast.expr] = []
         for part in self._checked(e, lambda: self.names.format(text)).parts:
-            found.append(constant_value(part) if isinstance(part, str) else self.emitter.of_pvar(part))
+            if isinstance(part, str):
+                found.append(const(part))
+            else:
+                found.append(self.names.read_text(part) or shown(self.emitter.of_pvar(part)))
         return found
 
     def format(self, e: nodes.Expression, text: str) -> ast.expr:
-        """A text in which pseudo-variables are evaluated at the call; null is written <null>."""
-        if "$" not in text:
-            return const(text)
-        return text_of([shown(part) for part in self.parts(e, text)])
+        """A text in which pseudo-variables are evaluated at the call."""
+        return text_of(self.parts(e, text)) if "$" in text else const(text)
 
     def _int(self, e: nodes.Expression, known: int | str | None, what: str) -> ast.expr:
         if known is None:
             return self.emitter.integer(e)
         if isinstance(known, str) and "$" in known:
-            parts = self.parts(e, known)
-            value = parts[0] if len(parts) == 1 else Value(text_of([shown(part) for part in parts]), parts[0].type.STR)
-            return as_int(value, e.at)
+            parts = self._checked(e, lambda: self.names.format(known)).parts
+            if len(parts) == 1 and not isinstance(parts[0], str):
+                return as_int(self.emitter.of_pvar(parts[0]), e.at)
+            return as_int(Value(self.format(e, known), Type.STR), e.at)
         number = number_of(known)
         if number is None or known == "":
             raise reject(e.at, f'{what}: "{known}" is not a number')

@@ -73,7 +73,7 @@ class Expressions:
         """Statements that call a module function and leave its result in `rc`."""
         raise NotImplementedError
 
-    def deeper(self, made: ast.expr, levels: int = 1) -> ast.expr:
+    def deeper(self, made: ast.expr, inside: bool = False) -> ast.expr:
         """`made` with its nesting level, where the called function counts it."""
         raise NotImplementedError
 
@@ -221,7 +221,7 @@ class Expressions:
             case nodes.CoreCall():
                 return self.core_test(e)
             case nodes.RouteCall():
-                made = self.route_call(e)
+                made = self.route_call(e, inside=True)
                 dynamic = isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route"
                 return compare(made, ">", const(0)) if dynamic else call("route_truth", ctx(), made)
             case nodes.BlockExpression():
@@ -310,20 +310,20 @@ class Expressions:
             return python(template.format(*(node_text(a) for a in self.arguments.prepare(spec, e))))
         return compare(self.function_call(e), ">", const(0))
 
-    def route_call(self, e: nodes.RouteCall) -> ast.expr:
-        """The bare call of a route, static or dynamic."""
+    def route_call(self, e: nodes.RouteCall, inside: bool = False) -> ast.expr:
+        """The bare call of a route, static or dynamic; `inside`: as a part of an expression."""
         known = constant(e.name) if not isinstance(e.name, nodes.Identifier) else e.name.name
         if known is None:
             where_it_is = f"{e.at.path}:{e.at.end_line or e.at.line}"
             made = call("run_route", ctx(), self.text(e.name), const(where_it_is))
         else:
             made = self.unit.route(str(known), e.at)
-        made = self.deeper(made)
+        made = self.deeper(made, inside)
         place(made, e.at)
         return made
 
     def block_call(self, e: nodes.BlockExpression) -> ast.expr:
-        made = self.deeper(call(self.unit.block_function(self, e), ctx()))
+        made = call(self.unit.block_function(self, e), ctx())
         place(made, e.at)
         return made
 

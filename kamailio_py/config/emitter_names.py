@@ -89,6 +89,11 @@ class Names:
         number: Callable[[Any], int] | None = getattr(pvar, "get_int", None)
         return None if number is None else call(self.bind(f"number_{pvar.text}", number), ctx())
 
+    def read_text(self, pvar: PVarSpec) -> ast.expr | None:
+        """The expression for formats, of a pseudo-variable that is printed in another way than its value."""
+        text: Callable[[Any], str] | None = getattr(pvar, "get_text", None)
+        return None if text is None else call(self.bind(f"text_{pvar.text}", text), ctx())
+
     def write(self, pvar: PVarSpec, value: ast.expr) -> ast.expr:
         return call(self.bind(f"set_{pvar.text}", pvar.set), ctx(), value)
 

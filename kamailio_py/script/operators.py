@@ -133,14 +133,6 @@ def route_truth(ctx: Context, result: int) -> bool:
     return result > 0
 
 
-def called(ctx: Context, result: int) -> int:
-    """A function's result where the raw value is wanted."""
-    ctx.rc = result
-    if not result:
-        raise ScriptExit(0)
-    return result
-
-
 def returned(value: int) -> int:
     """The value of `return`: 0 ends the script."""
     if not value:

@@ -80,7 +80,7 @@ def _namespace() -> dict[str, Any]:
         "normalise": normalise,
     }
     for helper in (
-        operators.ExpressionError, operators.add, operators.called, operators.div, operators.eq, operators.match,
+        operators.ExpressionError, operators.add, operators.div, operators.eq, operators.match,
         operators.mod, operators.regex_argument, operators.returned, operators.route_truth, operators.shift_left,
         operators.shift_right, operators.to_int, operators.truth,
         operands.af, operands.dst_ip, operands.dst_port, operands.from_uri, operands.in_network, operands.ip_is,

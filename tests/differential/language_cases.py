@@ -326,6 +326,9 @@ BODIES = {
     "result dynamic route": '$var(r) = "NOSUCH"; route($var(r));',
     "recursion": 'route(RECURSIVE); xlog("$var(d) $rc\\n");',
     "recursion through another": 'route(PING); xlog("$var(d) $rc\\n");',
+    "recursion in a condition": 'route(DEEPER); xlog("$var(d) $rc\\n");',
+    "recursion in an assignment": 'route(ASSIGNS); xlog("$var(d) $rc\\n");',
+    "recursion in a block expression": 'route(BLOCKS); xlog("$var(d) $rc\\n");',
     "short circuit": """
         if (is_method("MESSAGE") || route(SAYS)) xlog("true\\n"); if (is_method("INVITE") && route(SAYS)) xlog("true\\n");
         if (route(SAYS) && is_method("INVITE") || route(SAYS)) xlog("end $rc\\n");""",
@@ -374,6 +377,9 @@ route[EXITS] { exit; }
 route[DROPS] { drop; }
 route[SAYS] { xlog("said\\n"); return 1; }
 route[RECURSIVE] { $var(d) = $var(d) + 1; if ($var(d) < 1000) { route(RECURSIVE); } return 2; }
+route[DEEPER] { $var(d) = $var(d) + 1; if ($var(d) < 300 && route(DEEPER)) { return 5; } return 2; }
+route[ASSIGNS] { $var(d) = $var(d) + 1; if ($var(d) > 300) return 4; $var(y) = route(ASSIGNS); return 2; }
+route[BLOCKS] { $var(d) = $var(d) + 1; if ($var(d) > 300) return 4; $var(y) = { route(BLOCKS); return 3; }; return 2; }
 route[PING] { $var(d) = $var(d) + 1; if ($var(d) < 1000) { route(PONG); } return 3; }
 route[PONG] { route(PING); return 4; }
 """

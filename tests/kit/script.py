@@ -1,6 +1,6 @@
 """Scripts without a server: cfg text compiled against a small host, functions that note how they were called.
 
-The host knows `$var`, `$avp`, `$rc` and the request's `$rU $ru $rm $si $sp`, the functions a test gives, and the core's.
+The host knows `$var $avp $rc` and the request's `$rU $ru $rm $si $sp`, a test's own functions, and the core's.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def test_source_is_python_with_places(compile: Any) -> None:
 def resume(script: Script, number: int) -> list[tuple[Any, ...]]:
     """What runs when the call is resumed."""
     script.calls.clear()
-    script.core.run(script.program.entries[number], script.context(), 1)  # type: ignore[arg-type]
+    script.core.run(script.program.entries[number], script.context(), 1)
     return script.calls
 
 

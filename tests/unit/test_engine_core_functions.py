@@ -1,4 +1,4 @@
-"""Functions of the core that need the server: forwarding, choosing the socket. The others are compared with real Kamailio."""
+"""Functions of the core that need the server: forwarding, choosing the socket. The rest is compared with Kamailio."""
 
 from __future__ import annotations
 
