@@ -53,13 +53,17 @@ class Defines:
 
     def evaluate(self, text: str) -> float | str:
         """Value of an #!ifexp expression; ValueError if it is malformed."""
-        return _Evaluator(text, self).value()
+        try:
+            return _Evaluator(text, self).value()
+        except OverflowError:
+            raise ValueError(f"expression evaluation [{text.strip()}] is too large") from None
 
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>\d+(?:\.\d+)?)|(?P<name>[A-Za-z_]\w*)|(?P<string>"[^"]*"|'[^']*')"""
     r"""|(?P<sign>\*\*|&&|\|\||==|!=|<=|>=|<<|>>|[-+*/%<>!~&|^()]))"""
 )
+_DECIMAL = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _LEVELS = (
     ("||",),
     ("&&",),
@@ -125,7 +129,7 @@ class _Evaluator:
             text = self.defines.get(word)
             if text is None:
                 return 0.0
-            return text.strip("\"'") if text else 1.0
+            return _meaning(text.strip()) if text else 1.0
         if word == "(":
             inner = self.binary(0)
             if self.word != ")":
@@ -139,6 +143,13 @@ class _Evaluator:
         if word == "~":
             return float(~int(_number(self.unary())))
         raise ValueError(f"failed to create expression [{self.text}]")
+
+
+def _meaning(text: str) -> float | str:
+    """The text of a define: a number, else a string without its quotes."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+        return text[1:-1]
+    return float(text) if _DECIMAL.fullmatch(text) else text
 
 
 def truth(value: float | str) -> bool:
@@ -183,6 +194,8 @@ def _apply(sign: str, left: float | str, right: float | str) -> float | str:
     a, b = _number(left), _number(right)
     if sign in ("/", "%") and b == 0:
         raise ValueError("division by 0")
+    if sign in ("<<", ">>") and not 0 <= b < 64:
+        raise ValueError(f"cannot shift by {plain(b)}")
     return float(
         {
             "+": lambda: a + b,

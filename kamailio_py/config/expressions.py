@@ -219,17 +219,16 @@ class Expressions(Sockets):
         return spec
 
     def attribute(self, *, indexed: bool) -> Expression:
-        """`%name`, `$f.name`, `%name[]`, and with `indexed` also `%name[2]`."""
+        """`%name`, `$f.name`, `%name[]` (all of that name), and with `indexed` also `%name[2]`."""
         tok = self.advance()
         name = str(tok.value)
-        if self.tok.kind == "[":
-            self.advance()
-            index = ""
-            if indexed and self.tok.kind in ("-", tokens.NUMBER):
-                index = str(self.signed_number())
-            self.expect("]")
-            name += f"[{index}]"
-        return nodes.Attribute(self.since(tok.position), name)
+        if not self.skip_if("["):
+            return nodes.Attribute(tok.position, name)
+        index = "*"
+        if indexed and self.tok.kind in ("-", tokens.NUMBER):
+            index = str(self.signed_number())
+        self.expect("]")
+        return PVariable(self.since(tok.position), f"$(avp({name})[{index}])")
 
     def signed_number(self) -> int:
         if self.skip_if("-"):

@@ -90,4 +90,4 @@ class Hints:
             return f'${name} needs loadmodule "{modules[0]}.so"'
         if modules or "core" in known.modules_with_pv(name):
             return reason
-        return close(name, known.pv_names()) or reason
+        return close(name, known.pv_names(), 0.6) or reason

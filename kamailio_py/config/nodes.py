@@ -58,7 +58,7 @@ class Select(Expression):
 
 @dataclass(slots=True)
 class Attribute(Expression):
-    """`%name`, the old spelling of an AVP."""
+    """`%name` or `$f.name`, the old spelling of an AVP, and a `$name` that is no pseudo-variable; without its sign."""
 
     text: str
 

@@ -66,6 +66,8 @@ class Parser(ParameterLines):
             pass
         except Unexpected:
             self.lexer.check_balance()
+        except RecursionError:
+            self.error(self.tok.position, "memory exhausted", "parentheses or blocks are nested too deeply")
         if self.errors:
             raise CfgErrors(self.errors)
         self.config.defines = self.lexer.defines.values()

@@ -69,7 +69,10 @@ class KnownHost:
         self.paths.append(path)
 
     def set_module_param(self, module: str, name: str, value: int | str) -> None:
-        pattern = re.compile(f"^({module})$", re.IGNORECASE)
+        try:
+            pattern = re.compile(f"^({module})$", re.IGNORECASE)
+        except re.error:
+            raise ValueError("Can't set module parameter") from None
         matching = [loaded for loaded in self.modules if pattern.match(loaded)]
         if not matching:
             raise ValueError(f"No module matching <{module}> found")

@@ -31,7 +31,8 @@ FILE = Path(__file__).parent.parent / "wire" / "config_snippets.txt"
 NO_NEWLINE = "\\ no newline"
 _TITLE = re.compile(r"=== (.*?)(?: \[([a-z]+)\])?\n")
 _ERROR = re.compile(
-    r"parse error in config file [^,]+, (?P<at>(?:from )?line \d+, column \d+(?:-\d+| to line \d+, column \d+)?): ?(?P<words>.*)"
+    r"parse error in config file [^,]+, "
+    r"(?P<at>(?:from )?line \d+, column \d+(?:-\d+| to line \d+, column \d+)?): ?(?P<words>.*)"
 )
 _LOGGED = re.compile(r"(?:ERROR|CRITICAL|WARNING|): (?:\w+|<core>) \[\S+\]: \w+\(\): (?P<words>.*)")
 
