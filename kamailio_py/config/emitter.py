@@ -24,6 +24,7 @@ from kamailio_py.config.emitter_ast import (
     ctx,
     do,
     give,
+    guarded,
     name,
     negated,
     place,
@@ -270,7 +271,7 @@ class FunctionEmitter(Expressions):
         if not self.fails:
             return made
         handler: list[ast.stmt] = [do(call("assign_failed", const(short(s.value.at)))), *self.result(mode, const(-1))]
-        return [_guarded(made, handler)]
+        return [guarded(made, handler)]
 
     def _raw(self, e: nodes.Expression) -> tuple[ast.expr, bool]:
         """The assigned value; the result of a call is taken as it is, whatever its sign."""
@@ -303,7 +304,7 @@ class FunctionEmitter(Expressions):
         target = self.variable("true")
         tried = [*self.prelude, assign(target, test)]
         handler = [assign(target, call(complain, const(short(e.at))))]
-        made = [_guarded(tried, handler)]
+        made = [guarded(tried, handler)]
         place(made[0], e.at)
         return made, name(target)
 
@@ -343,7 +344,7 @@ class FunctionEmitter(Expressions):
         loop: list[ast.stmt]
         if fails:
             # a condition without a value ends the loop
-            checked = _guarded([when(negated(test), [ast.Break()])], [ast.Break()])
+            checked = guarded([when(negated(test), [ast.Break()])], [ast.Break()])
             loop = [ast.While(const(True), [checked, *guard, *body], [])]
         else:
             loop = [ast.While(test, [*guard, *body], [])]
@@ -377,7 +378,7 @@ class FunctionEmitter(Expressions):
         # without a value it still ends, with an error
         failed = call("return_failed", const(self._end_of(s.at)))
         handler = [give(failed)] if s.kind is End.RETURN else self._ended(s.kind, None, failed)
-        return [_guarded(self._ended(s.kind, known, value), handler)]
+        return [guarded(self._ended(s.kind, known, value), handler)]
 
     @staticmethod
     def _end_of(at: Position) -> str:
@@ -397,8 +398,4 @@ class FunctionEmitter(Expressions):
         """A call, and what happens when an argument has no value."""
         if not self.fails:
             return made
-        return [_guarded(made, [assign("rc", call("call_failed", const(self._end_of(at))))])]
-
-
-def _guarded(body: list[ast.stmt], handler: list[ast.stmt]) -> ast.stmt:
-    return ast.Try(body, [ast.ExceptHandler(name("ExpressionError"), None, handler or [ast.Pass()])], [], [])
+        return [guarded(made, [assign("rc", call("call_failed", const(self._end_of(at))))])]

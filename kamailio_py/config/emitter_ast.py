@@ -147,6 +147,11 @@ def when(test: ast.expr, body: Iterable[ast.stmt], orelse: Iterable[ast.stmt] = 
     return ast.If(test, list(body) or [ast.Pass()], list(orelse))
 
 
+def guarded(body: list[ast.stmt], handler: list[ast.stmt]) -> ast.stmt:
+    """`body`, and what to do when an expression in it has no value."""
+    return ast.Try(body, [ast.ExceptHandler(name("ExpressionError"), None, handler or [ast.Pass()])], [], [])
+
+
 def throw(exception: str, value: ast.expr) -> ast.stmt:
     return ast.Raise(call(exception, value), None)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
-from kamailio_py.config.emitter_ast import assign, attribute, both, compare, const, give, name, place, when
+from kamailio_py.config.emitter_ast import assign, attribute, both, compare, const, give, guarded, name, place, when
 from kamailio_py.config.emitter_values import reject
 from kamailio_py.config.errors import Position
 from kamailio_py.config.types import Type, constant, static_type
@@ -83,8 +83,7 @@ class SwitchEmitter:
         value = e.text(expression) if self.texts else e.integer(expression)
         made: list[ast.stmt] = [assign(target, value)]
         if e.fails:
-            handler = ast.ExceptHandler(name("ExpressionError"), None, [assign(target, const(None))])
-            made = [ast.Try([*e.prelude, *made], [handler], [], [])]
+            made = [guarded([*e.prelude, *made], [assign(target, const(None))])]
             self.optional = True
         else:
             made = [*e.prelude, *made]
