@@ -161,7 +161,7 @@ def _printed(get: Getter, step: Apply) -> Callable[[Context], str]:
 
     def print(ctx: Context) -> str:
         value = step(ctx, get(ctx))
-        return "" if value is None else value if value.__class__ is str else str(value)  # type: ignore[return-value]
+        return "" if value is None else value if value.__class__ is str else str(value)
 
     return print
 

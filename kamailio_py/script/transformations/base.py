@@ -98,7 +98,7 @@ class Cursor:
                 value = get(ctx)
                 if value.__class__ is str:
                     return parse_int(value)
-                return value  # type: ignore[no-any-return]
+                return value
 
             return read
         number = self.constant()
@@ -168,7 +168,7 @@ def on_text(work: Callable[[str], Value], type: str = "str") -> Factory:
     def apply(ctx: Context, value: Value) -> Value:
         if value is None:
             return None
-        return work(value if value.__class__ is str else str(value))  # type: ignore[arg-type]
+        return work(value if value.__class__ is str else str(value))
 
     apply.type = type  # type: ignore[attr-defined]
     return lambda cursor: apply

@@ -28,7 +28,7 @@ def _int(cursor: Cursor) -> Apply:
 
     def apply(ctx: Context, value: Value) -> Value:
         if value.__class__ is str:
-            return parse_int(value, hexadecimal=False) if value else 0  # type: ignore[arg-type]
+            return parse_int(value, hexadecimal=False) if value else 0
         return value
 
     def text(ctx: Context, value: Value) -> Value:
@@ -175,7 +175,7 @@ def _ftime(cursor: Cursor) -> Apply:
     format_of = cursor.string()
 
     def apply(ctx: Context, value: Value) -> Value:
-        seconds = parse_int(value) if value.__class__ is str else value  # type: ignore[arg-type]
+        seconds = parse_int(value) if value.__class__ is str else value
         form = format_of(ctx)
         if seconds is None or form is None:
             if value is not None:
