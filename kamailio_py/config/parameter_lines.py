@@ -171,6 +171,10 @@ class ParameterLines(Statements):
             self.warn(at.position, "tls-in-core support not compiled in")
 
     def _set(self, name: str, value: int | str, word: Token) -> None:
+        if name == "tlslog":
+            # one token with tls_port_no in Kamailio's lexer
+            self.warn(word.position, f"{word.text} sets the TLS port, as in Kamailio 5.6")
+            name = "tls_port_no"
         if name == "socket_workers":
             self.socket_workers = int(value)
         try:
