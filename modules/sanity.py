@@ -1,7 +1,8 @@
 """The sanity module: is a request well formed enough to be worked on?
 
-Each check is a bit, as in Kamailio. The first that fails answers the request (through sl, so statefully where there is a
-transaction) and, with `autodrop`, ends the script. Order, codes and reasons are those of Kamailio 5.6.3, spelling included.
+Each check is a bit, as in Kamailio. The first that fails answers the request (through sl, so statefully where there is
+a transaction) and, with `autodrop`, ends the script. Order, codes and reasons are those of Kamailio 5.6.3, spelling
+included. What the bits for missing headers and Vias look for never gets as far as the script: the core discards it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 log = get_logger("sanity")
 
-RURI_VERSION, RURI_SCHEME, REQUIRED_HEADERS, VIA_VERSION, VIA_PROTOCOL = 1, 2, 4, 8, 16
+RURI_VERSION, RURI_SCHEME = 1, 2
 CSEQ_METHOD, CSEQ_VALUE, CONTENT_LENGTH, EXPIRES_VALUE, PROXY_REQUIRE = 32, 64, 128, 256, 512
 PARSE_URIS, DIGEST, DUPLICATE_TAGS, AUTHORIZATION = 1024, 2048, 4096, 8192
 URI_RURI, URI_FROM, URI_TO, URI_CONTACT = 1, 2, 4, 8

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.engine.plan import ProcessSpec
@@ -72,12 +73,12 @@ class TaskQueues:
 
     def processes(self) -> list[ProcessSpec]:
         return [
-            ProcessSpec(f"Async Task Worker - {group.name}", RANK_RPC, lambda process, group=group: self.work(process, group))
+            ProcessSpec(f"Async Task Worker - {group.name}", RANK_RPC, partial(self.work, group))
             for group in self.groups.values()
             for _ in range(group.workers)
         ]
 
-    def work(self, process: Any, group: TaskGroup) -> None:
+    def work(self, group: TaskGroup, process: Any) -> None:
         """A worker's loop: take a task, handle it, until the process is to stop."""
         queue, handlers = group.queue, self._handlers
         while not process.stopping:

@@ -10,6 +10,7 @@ import gc
 import os
 import signal
 import time
+from functools import partial
 
 from kamailio_py import log
 from kamailio_py.engine.core import Core
@@ -96,7 +97,7 @@ class Master:
                         ProcessSpec(
                             f"udp receiver child={child} sock={where}",
                             rank,
-                            lambda process, listening=listening: self.udp.receive_loop(process, core.engine, listening),
+                            partial(self.udp.receive_loop, core.engine, listening),
                         )
                     )
         return plan + timers.specs(core) + core.tasks.processes() + core.processes

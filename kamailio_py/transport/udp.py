@@ -46,7 +46,7 @@ class Udp:
         listening.port = opened.getsockname()[1]
         self._sockets[listening.index] = opened
 
-    def receive_loop(self, process: Process, engine: Engine, listening: ListenSocket) -> None:
+    def receive_loop(self, engine: Engine, listening: ListenSocket, process: Process) -> None:
         """Receive on one address until the process is to stop."""
         recvfrom = self._sockets[listening.index].recvfrom
         receive = engine.receive
