@@ -305,7 +305,7 @@ class Async(Module):
         if group.put(self._task, index, label, entry.number | self._groups.index(group) << GROUP_SHIFT):
             return self.result
         log.err(f"too many tasks wait in group [{group.name}]")
-        self._tm.cancel_suspend(index, label)
+        self._tm.cancel_suspend(ctx, index, label)
         return -1
 
     def _run_task(self, index: int, label: int, what: int) -> None:

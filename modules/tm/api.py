@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.modules.tm.cell import Branch, Cell
+from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
@@ -130,9 +131,12 @@ class Api:
         """
         return self.tm.suspension.resume(index, label, entry, prepare)
 
-    def cancel_suspend(self, index: int, label: int) -> int:
-        """t_cancel_suspend(): take a suspension back where it was made; the script goes on. 1 or negative."""
-        return self.tm.suspension.cancel(index, label)
+    def cancel_suspend(self, ctx: Context, index: int, label: int) -> int:
+        """t_cancel_suspend(): take a suspension back in the run that made it; the script goes on. 1 or negative."""
+        result = self.tm.suspension.cancel(index, label)
+        if result >= 0 and ctx.t is not None and ctx.t.status < 200:
+            ctx.t.done &= ~FORWARDED
+        return result
 
     # cancelling
 

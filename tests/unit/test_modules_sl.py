@@ -28,8 +28,6 @@ request_route {
         case "state": t_newtran(); $var(a) = send_reply("404", "Gone"); $var(b) = send_reply("405", "Again");
                       sl_send_reply("200", "$var(a) $var(b) $ltt(s) $ltt(t) $ltt(x)"); break;
         case "tags": sl_send_reply("200", "$ltt(s) $ltt(x) $ltt(t)"); break;
-        case "moved": $ru = "sip:new@h;a=b"; append_branch("sip:x@y:5", "0.5"); sl_send_reply("302", "Moved"); break;
-        case "stay": append_branch("sip:x@y:5", "0.5"); sl_send_reply("302", "Moved"); break;
         case "error": sl_reply_error(); break;
         case "mode": send_reply_mode("404", "Closed", "3"); break;
         default: sl_send_reply("404", "Not here");
@@ -99,24 +97,31 @@ def test_headers_of_the_script_stay_for_the_next_reply(server: Local) -> None:
     assert ringing.first("X-A") == ok.first("X-A") == "1"
 
 
-def test_redirection_says_where(server: Local) -> None:
-    assert ask(server, "moved")[0].first("Contact") == "<sip:new@h;a=b>, <sip:x@y:5>;q=0.5"
-    assert ask(server, "stay")[0].first("Contact") == "<sip:x@y:5>;q=0.5"
+REDIRECT = """
+loadmodule "sl"
+loadmodule "pv"
+loadmodule "corex"
+modparam("sl", "rich_redirect", {rich})
+request_route {{
+    append_branch("sip:x@y:5", "0.5"); append_branch("sip:z@y:5;p=1", "0.75");
+    $(branch(path)[1]) = "<sip:p1;lr>,<sip:p2;lr>"; $(branch(flags)[1]) = 5;
+    if ($rU == "moved") $ru = "sip:new@h;a=b";
+    sl_send_reply("302", "Moved");
+}}
+"""
+
+
+def test_redirection_says_where() -> None:
+    with Local(REDIRECT.format(rich=0)) as server:
+        [moved], [stayed] = ask(server, "moved"), ask(server, "x")
+    branches = "<sip:x@y:5>;q=0.5, <sip:z@y:5;p=1>;q=0.75"
+    assert moved.first("Contact") == f"<sip:new@h;a=b>, {branches}"
+    assert stayed.first("Contact") == branches
 
 
 def test_rich_redirection() -> None:
-    cfg = """
-        loadmodule "sl"
-        loadmodule "pv"
-        modparam("sl", "rich_redirect", 3)
-        request_route {
-            append_branch("sip:x@y:5", "0.5"); append_branch("sip:z@y:5;p=1", "0.75");
-            $(branch(path)[1]) = "<sip:p1;lr>,<sip:p2;lr>"; $(branch(flags)[1]) = 5;
-            $ru = "sip:new@h;a=b";
-            sl_send_reply("302", "Moved");
-        }"""
-    with Local(cfg) as server:
-        [reply] = ask(server, "x")
+    with Local(REDIRECT.format(rich=3)) as server:
+        [reply] = ask(server, "moved")
     assert reply.first("Contact") == (
         "<sip:new@h;a=b>;flags=0, <sip:x@y:5>;q=0.5;flags=0, "
         "<sip:z@y:5;p=1?Route=%3csip:p1%3blr%3e%2c%3csip:p2%3blr%3e>;q=0.75;flags=5"
