@@ -7,7 +7,7 @@ All errors are collected and raised together. What the generated code needs of t
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from kamailio_py.config import nodes
@@ -15,6 +15,7 @@ from kamailio_py.config.emitter import FunctionEmitter
 from kamailio_py.config.emitter_ast import call, ctx
 from kamailio_py.config.emitter_expressions import Expressions
 from kamailio_py.config.emitter_names import Names
+from kamailio_py.config.emitter_statements import Mode
 from kamailio_py.config.emitter_values import reject
 from kamailio_py.config.errors import CfgError, CfgErrors, CfgWarning, Position
 from kamailio_py.config.host import Host
@@ -118,6 +119,19 @@ class Unit:
             self._leveled.add(id)
         emitter = FunctionEmitter(self, within.route_node, top=False, leveled=leveled)
         self.define(emitter.function(id, e.body.statements, e.at), f"block in {within.route_node.name}", e.at)
+        return id
+
+    def included(
+        self, within: FunctionEmitter, body: Sequence[nodes.Statement], mode: Mode, following: list[nodes.Statement]
+    ) -> str:
+        """A function for statements that stand in another file than the block they belong to."""
+        at = body[0].at
+        id = self.names.reserve(f"{self._ids[within.route_node.kind, within.route_node.name]}_included_{at.line}")
+        emitter = FunctionEmitter(self, within.route_node, top=within.top, leveled=within.leveled)
+        emitter.depth = within.depth
+        if emitter.leveled:
+            self._leveled.add(id)
+        self.define(emitter.function(id, body, at, mode, following), f"included in {within.route_node.name}", at)
         return id
 
     def continuation(self, route: nodes.Route, e: nodes.Call | nodes.CoreCall, rest: list[nodes.Statement]) -> int:

@@ -1,25 +1,22 @@
 """Statements of the language as Python statements: one function for each route, rest of a block, or block expression.
 
-The result of a block is the result of its last executed statement (BEHAVIOUR: statement results), and is written only
-where somebody reads it: a statement is emitted for one of three Modes. `break` leaves the innermost `while` or
-`switch`, or ends the function. Where nothing can run after the function (`top`), `exit` is a plain return.
+`break` leaves the innermost `while` or `switch`, or ends the function. Where nothing can run after the function (`top`),
+`exit` is a plain return. Calls and assignments are in emitter_statements, expressions in emitter_expressions.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
 from kamailio_py.config.emitter_ast import (
     assign,
     attribute,
-    binary,
     both,
     call,
-    choice,
+    compare,
     const,
     ctx,
     do,
@@ -30,10 +27,10 @@ from kamailio_py.config.emitter_ast import (
     place,
     statements,
     throw,
-    unless_none,
     when,
 )
-from kamailio_py.config.emitter_expressions import Expressions
+from kamailio_py.config.emitter_included import runs
+from kamailio_py.config.emitter_statements import DISCARD, RETURN, Mode, SimpleStatements
 from kamailio_py.config.emitter_switch import SwitchEmitter
 from kamailio_py.config.emitter_values import Rejected, reject, short
 from kamailio_py.config.errors import Position
@@ -44,23 +41,12 @@ if TYPE_CHECKING:
     from kamailio_py.config.compiler import Unit
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
-    """What becomes of a statement's result: nothing, the function's return value, or a variable."""
-
-    returns: bool = False
-    variable: str = ""
-
-
-DISCARD = Mode()
-RETURN = Mode(returns=True)
-
-
-class FunctionEmitter(Expressions):
+class FunctionEmitter(SimpleStatements):
     """Writes one function.
 
     top       exit may return: no other function of the script is waiting for this one
     leveled   the function counts how deep routes are nested, because a route can come to call itself
+    path      the file whose lines the function has
     """
 
     nothing = DISCARD
@@ -70,14 +56,23 @@ class FunctionEmitter(Expressions):
         self.route_node = route
         self.top = top
         self.leveled = leveled
-        self._depth = 0
+        self.path = route.at.path
+        self.depth = 0
         self._loops: list[Mode] = []  # the loops and switches around the statement being written
         self._followers: dict[int, list[nodes.Statement]] = {}  # call -> what follows its statement
         self._variables: dict[str, int] = {}
 
-    def function(self, id: str, body: Sequence[nodes.Statement], at: Position) -> ast.FunctionDef:
+    def function(
+        self,
+        id: str,
+        body: Sequence[nodes.Statement],
+        at: Position,
+        mode: Mode = RETURN,
+        following: Sequence[nodes.Statement] = (),
+    ) -> ast.FunctionDef:
         """The whole function."""
-        made = self.block(body, RETURN)
+        self.path = at.path
+        made = self.block(body, mode, following)
         args = [ast.arg("ctx")]
         defaults: list[ast.expr] = []
         if self.leveled:
@@ -100,23 +95,50 @@ class FunctionEmitter(Expressions):
     ) -> list[ast.stmt]:
         """A list of statements, of which the last one executed gives the result; `following` are run after them."""
         made: list[ast.stmt] = []
-        for index, statement in enumerate(body):
-            last = index == len(body) - 1
-            self._follow(statement, [*body[index + 1 :], *following])
-            made += self.statement(statement, mode if last else DISCARD)
-            if isinstance(statement, (nodes.Terminator, nodes.Break)):
+        for start, end, elsewhere in runs(body, self.path):
+            last = end == len(body)
+            part, rest = body[start:end], [*body[end:], *following]
+            if elsewhere and not (last and mode.variable):
+                made += self._included(part, mode if last else DISCARD, rest)
+            else:
+                made += self._part(part, mode if last else DISCARD, rest)
+            if any(isinstance(statement, (nodes.Terminator, nodes.Break)) for statement in part):
                 return made
         if not body:
             made += self.result(mode, const(1))
         return made or [ast.Pass()]
 
+    def _part(self, body: Sequence[nodes.Statement], mode: Mode, following: list[nodes.Statement]) -> list[ast.stmt]:
+        made: list[ast.stmt] = []
+        for index, statement in enumerate(body):
+            self._follow(statement, [*body[index + 1 :], *following])
+            made += self.statement(statement, mode if index == len(body) - 1 else DISCARD)
+            if isinstance(statement, (nodes.Terminator, nodes.Break)):
+                break
+        return made
+
+    def _included(
+        self, body: Sequence[nodes.Statement], mode: Mode, following: list[nodes.Statement]
+    ) -> list[ast.stmt]:
+        """Statements of another file, in a function that gives None where the script goes on behind them."""
+        id = self.unit.included(self, body, mode, following)
+        made = call(id, ctx(), *([name("level")] if self.leveled else []))
+        if mode.returns:
+            nodes_made: list[ast.stmt] = [give(made)]
+        else:
+            ended = self.variable("ended")
+            nodes_made = [assign(ended, made), when(compare(name(ended), "is not", const(None)), [give(name(ended))])]
+        for node in nodes_made:
+            place(node, Position(self.path, self.route_node.at.line, 1))
+        return nodes_made
+
     def inner(
         self, body: Sequence[nodes.Statement], mode: Mode, following: Sequence[nodes.Statement] = ()
     ) -> list[ast.stmt]:
         """A block inside another one."""
-        self._depth += 1
+        self.depth += 1
         made = self.block(body, mode, following)
-        self._depth -= 1
+        self.depth -= 1
         return made
 
     def absorbing(self, mode: Mode, write: Callable[[], list[ast.stmt]]) -> list[ast.stmt]:
@@ -137,12 +159,6 @@ class FunctionEmitter(Expressions):
         for node in made:
             place(node, s.at)
         return made
-
-    def result(self, mode: Mode, value: ast.expr) -> list[ast.stmt]:
-        """What to do with a result."""
-        if mode.returns:
-            return [give(value)]
-        return [assign(mode.variable, value)] if mode.variable else []
 
     def variable(self, hint: str) -> str:
         """A local name not used before in this function."""
@@ -178,121 +194,6 @@ class FunctionEmitter(Expressions):
             case nodes.Terminator():
                 return self._terminator(s)
         raise reject(s.at, f"{type(s).__name__} cannot stand here")
-
-    # calls
-
-    def leave(self, value: int) -> ast.stmt:
-        """`exit` with a constant value."""
-        return give(value) if self.top else throw("ScriptExit", const(value))
-
-    def run_function(self, made: ast.expr, at: Position) -> list[ast.stmt]:
-        """Call a module function: `rc` is its result, and 0 ends the script."""
-        rc = ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made)
-        ends = when(ast.UnaryOp(ast.Not(), name("rc")), [self.leave(0)])
-        place(rc, at)
-        place(ends, at)
-        return [rc, ends]
-
-    def deeper(self, made: ast.expr, inside: bool = False) -> ast.expr:
-        """Tell a function that counts nesting how deep it is called; inside an expression counting starts anew."""
-        assert isinstance(made, ast.Call)
-        assert isinstance(made.func, ast.Name)
-        if self.unit.is_leveled(made.func.id):
-            deep = 2 if inside else self._depth + 1
-            made.args.append(binary(name("level"), "+", const(deep)) if self.leveled and not inside else const(deep))
-        return made
-
-    def _expression(self, s: nodes.ExpressionStatement, mode: Mode) -> list[ast.stmt]:
-        e = s.value
-        match e:
-            case nodes.Call():
-                made = self.run_function(self.function_call(e), e.at)
-                return self._tried(made, s.at) + self.result(mode, name("rc"))
-            case nodes.RouteCall():
-                return self._route(e, s, mode)
-            case nodes.CoreCall():
-                return self._core(e, mode)
-            case nodes.BlockExpression():
-                return self.inner(e.body.statements, mode)
-        evaluated = self.value(e)
-        made = [] if isinstance(evaluated.node, ast.Constant) else [do(evaluated.node)]
-        return self._tried(made, s.at) + self.result(mode, const(1))
-
-    def _route(self, e: nodes.RouteCall, s: nodes.Statement, mode: Mode) -> list[ast.stmt]:
-        made = self.route_call(e)
-        if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
-            # sets $rc itself, because a route that does not exist leaves it alone
-            return [do(made)] if mode is DISCARD else self.result(mode, made)
-        if mode is DISCARD:
-            return [ast.Assign([ast.Attribute(ctx(), "rc", ast.Store())], made)]
-        return [
-            ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made),
-            *self.result(mode, name("rc")),
-        ]
-
-    def _core(self, e: nodes.CoreCall, mode: Mode) -> list[ast.stmt]:
-        """A core function leaves $rc alone; it may say itself which statement does the same."""
-        spec = self.find(e)
-        template = getattr(spec, "statement", "")
-        if template:
-            args = [ast.unparse(a) for a in self.arguments.prepare(spec, e)]
-            return statements(template.format(*args)) + self.result(mode, const(1))
-        made = self.function_call(e)
-        return [do(made)] if mode is DISCARD else self.result(mode, made)
-
-    # assignments
-
-    def _assign(self, s: nodes.Assign, mode: Mode) -> list[ast.stmt]:
-        target = s.target
-        if not isinstance(target, (nodes.PVariable, nodes.Attribute)):
-            raise reject(target.at, "invalid left side of an assignment")
-        pvar = self.pvar(target)
-        if pvar.transformed:
-            raise reject(target.at, "pvar with transformations in assignment left side")
-        if not pvar.writable:
-            raise reject(target.at, "read only pvar in assignment left side")
-        value, null = self._raw(s.value)
-        if pvar.static is not None:
-            if null:
-                value = unless_none(value, 0)
-            target_node = ast.Subscript(name("VARS"), const(pvar.static), ast.Store())
-            made: list[ast.stmt] = [*self.prelude, ast.Assign([target_node], value)]
-            return self._assigned(made, s, mode, const(1))
-        done = self.names.write(pvar, value)
-        if mode is DISCARD:
-            return self._assigned([*self.prelude, do(done)], s, mode, const(1))
-        if self.fails:
-            return self._assigned([*self.prelude, *self.result(mode, choice(done, const(1), const(-1)))], s, mode, None)
-        return [*self.prelude, *self.result(mode, choice(done, const(1), const(-1)))]
-
-    def _assigned(self, made: list[ast.stmt], s: nodes.Assign, mode: Mode, value: ast.expr | None) -> list[ast.stmt]:
-        if value is not None:
-            made += self.result(mode, value)
-        if not self.fails:
-            return made
-        handler: list[ast.stmt] = [do(call("assign_failed", const(short(s.value.at)))), *self.result(mode, const(-1))]
-        return [guarded(made, handler)]
-
-    def _raw(self, e: nodes.Expression) -> tuple[ast.expr, bool]:
-        """The assigned value; the result of a call is taken as it is, whatever its sign."""
-        match e:
-            case nodes.Call():
-                self.prelude += self.run_function(self.function_call(e), e.at)
-                return name("rc"), False
-            case nodes.RouteCall():
-                made = self.route_call(e, inside=True)
-                if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
-                    return made, False
-                self.prelude.append(
-                    ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made)
-                )
-                return name("rc"), False
-            case nodes.CoreCall():
-                return self.function_call(e), False
-            case nodes.BlockExpression():
-                return self.block_call(e), False
-        value = self.value(e)
-        return value.node, value.null
 
     # control
 
@@ -376,14 +277,9 @@ class FunctionEmitter(Expressions):
         if not self.fails:
             return self._ended(s.kind, known, value)
         # without a value it still ends, with an error
-        failed = call("return_failed", const(self._end_of(s.at)))
+        failed = call("return_failed", const(self.end_of(s.at)))
         handler = [give(failed)] if s.kind is End.RETURN else self._ended(s.kind, None, failed)
         return [guarded(self._ended(s.kind, known, value), handler)]
-
-    @staticmethod
-    def _end_of(at: Position) -> str:
-        """Where a statement ends, as messages about it say."""
-        return f"{at.path}:{at.end_line or at.line}"
 
     def _ended(self, kind: End, known: int | str | None, value: ast.expr) -> list[ast.stmt]:
         if kind is End.DROP:
@@ -393,9 +289,3 @@ class FunctionEmitter(Expressions):
         if kind is End.EXIT or known == 0:
             return [throw("ScriptExit", value)]
         return [give(value if known is not None else call("returned", value))]
-
-    def _tried(self, made: list[ast.stmt], at: Position) -> list[ast.stmt]:
-        """A call, and what happens when an argument has no value."""
-        if not self.fails:
-            return made
-        return [guarded(made, [assign("rc", call("call_failed", const(self._end_of(at))))])]

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
 from kamailio_py.config.emitter_ast import assign, attribute, both, compare, const, give, guarded, name, place, when
+from kamailio_py.config.emitter_included import breaks_out
 from kamailio_py.config.emitter_values import reject
 from kamailio_py.config.errors import Position
 from kamailio_py.config.types import Type, constant, static_type
 
 if TYPE_CHECKING:
-    from kamailio_py.config.emitter import FunctionEmitter, Mode
+    from kamailio_py.config.emitter import FunctionEmitter
+    from kamailio_py.config.emitter_statements import Mode
 
 
 @dataclass(slots=True)
@@ -215,17 +217,5 @@ def _ends(body: list[nodes.Statement]) -> bool:
 def _breaks_inside(body: list[nodes.Statement]) -> bool:
     """Is there a `break` that leaves this switch from within an `if`?"""
     return any(
-        _has_break(statement) for statement in (body[:-1] if body and isinstance(body[-1], nodes.Break) else body)
+        breaks_out(statement) for statement in (body[:-1] if body and isinstance(body[-1], nodes.Break) else body)
     )
-
-
-def _has_break(s: nodes.Statement) -> bool:
-    match s:
-        case nodes.Break():
-            return True
-        case nodes.If():
-            parts = [*s.then.statements, *(s.otherwise.statements if s.otherwise is not None else ())]
-            return any(_has_break(part) for part in parts)
-        case nodes.Block():
-            return any(_has_break(part) for part in s.statements)
-    return False

@@ -217,6 +217,45 @@ def test_error_in_a_function_has_the_line_of_the_cfg(compile: Any, tmp_path: Pat
     assert frames == [(str(script.path), 3, "request_route"), (str(script.path), 7, "route_A")]
 
 
+def test_included_statements_keep_their_file(compile: Any, tmp_path: Path) -> None:
+    inner = tmp_path / "inner.cfg"
+    inner.write_text('good();\nif ($rU == "bob") {\n  bad();\n}\n')
+    script = compile(f'request_route {{\n note("1");\ninclude_file "{inner}"\n note("2"); }}')
+    script.run()
+    assert script.calls == [("note", "1"), ("good",), ("bad",), ("note", "2")]
+
+    def boom(ctx: Any) -> int:
+        raise RuntimeError("boom")
+
+    script.program.namespace["bad"] = boom
+    entry = script.program.find(RouteKind.REQUEST, "0")
+    with pytest.raises(RuntimeError) as caught:
+        entry.call(script.context())
+    frames = [(f.filename, f.lineno) for f in traceback.extract_tb(caught.tb) if f.filename.endswith(".cfg")]
+    assert frames[-1] == (str(inner), 3)
+
+
+@pytest.mark.parametrize(
+    ("included", "result", "calls"),
+    [
+        ("return 5;", 5, []),
+        ("exit;", 1, []),
+        ('if ($rU == "x") exit;', -1, [("good",), ("bad",)]),
+        ("sleep(1);", 0, [("sleep", 1, 2)]),
+    ],
+)
+def test_included_statements_end_the_script(
+    compile: Any, tmp_path: Path, included: str, result: int, calls: list[Any]
+) -> None:
+    inner = tmp_path / "inner.cfg"
+    inner.write_text(included)
+    script = compile(f'request_route {{\ninclude_file "{inner}"\n good();\n bad(); }}')
+    assert script.run() == result
+    assert script.calls == calls
+    if calls and calls[0][0] == "sleep":
+        assert resume(script, 2) == [("good",), ("bad",)]
+
+
 def test_source_is_python_with_places(compile: Any) -> None:
     script = compile('request_route {\n if ($rU == "bob") route(A);\n}\nroute[A] { setflag(3); }')
     text = source(script.program)
