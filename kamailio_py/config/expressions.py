@@ -12,7 +12,7 @@ from kamailio_py.config.nodes import Binary, Expression, Identifier, Number, Ope
 from kamailio_py.config.sockets import Sockets
 from kamailio_py.config.stream import Unexpected
 from kamailio_py.config.tokens import Token
-from kamailio_py.config.types import wrong_types
+from kamailio_py.config.types import wrong_here
 
 EQUALITY, RELATION = 9, 10
 PRECEDENCE = {
@@ -82,7 +82,7 @@ class Expressions(Sockets):
         return made
 
     def check_types(self, made: Expression) -> None:
-        problem = wrong_types(made)
+        problem = wrong_here(made)
         if problem is not None:
             self.error(problem.position, problem.message, problem.hint)
 

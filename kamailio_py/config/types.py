@@ -58,18 +58,23 @@ def wrong_types(e: nodes.Expression) -> CfgError | None:
     for part in parts:
         if (error := wrong_types(part)) is not None:
             return error
+    return wrong_here(e)
+
+
+def wrong_here(e: nodes.Expression) -> CfgError | None:
+    """What Kamailio refuses of this one expression, its parts not looked into."""
     if isinstance(e, nodes.Unary):
-        found = static_type(e.operand)
+        found = _checked_type(e.operand)
         if e.op in ("!", "-", "~") and found is Type.STR:
             return CfgError(
                 e.operand.at, "bad expression: type mismatch (str instead of int)", hint="a cast helps: (int)"
             )
-        if e.op in ("strlen", "strempty", "defined") and isinstance(e.operand, nodes.Number):
+        if e.op in ("strlen", "strempty", "defined") and found is Type.INT:
             return CfgError(
                 e.operand.at, "bad expression: type mismatch (int instead of str)", hint="a cast helps: (str)"
             )
     if isinstance(e, nodes.Binary) and not is_operand(e.left) and not is_operand(e.right):
-        left, right = static_type(e.left), static_type(e.right)
+        left, right = _checked_type(e.left), _checked_type(e.right)
         culprit = None
         if e.op in _TEXT_ON_THE_LEFT:
             if left is Type.INT and right is Type.STR:
@@ -85,6 +90,11 @@ def wrong_types(e: nodes.Expression) -> CfgError | None:
                 hint="a cast helps: (int) or (str)",
             )
     return None
+
+
+def _checked_type(e: nodes.Expression) -> Type:
+    """As static_type; a select counts as text here, although it may have no value."""
+    return Type.STR if isinstance(e, nodes.Select) else static_type(e)
 
 
 # --- constants --------------------------------------------------------------------------------------------------
