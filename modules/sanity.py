@@ -16,7 +16,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
 from kamailio_py.sip.digest import parse_credentials
 from kamailio_py.sip.errors import BadMessage, BadUri
-from kamailio_py.sip.nameaddr import NameAddr
+from kamailio_py.sip.nameaddr import NameAddr, parse_list
 from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ RURI_VERSION, RURI_SCHEME = 1, 2
 CSEQ_METHOD, CSEQ_VALUE, CONTENT_LENGTH, EXPIRES_VALUE, PROXY_REQUIRE = 32, 64, 128, 256, 512
 PARSE_URIS, DIGEST, DUPLICATE_TAGS, AUTHORIZATION = 1024, 2048, 4096, 8192
 URI_RURI, URI_FROM, URI_TO, URI_CONTACT = 1, 2, 4, 8
+MAX_CHECKS, MAX_URI_CHECKS = 1 << 15, 1 << 4
 
 SCHEMES = frozenset(("sip", "sips", "tel", "tels", "urn"))
 CREDENTIALS = ("username", "realm", "nonce", "uri", "response")
@@ -82,9 +83,15 @@ class Sanity(Module):
     @function("sanity_check", INT, INT, routes=ROUTES)
     def check(self, ctx: Context, checks: int | None = None, uris: int | None = None) -> int:
         """1 sane; otherwise the request is answered and the script ends, or goes on with -1 where autodrop is off."""
-        fault = self._fault(
-            ctx.msg, self.default_checks if checks is None else checks, self.uri_checks if uris is None else uris
-        )
+        checks = self.default_checks if checks is None else checks
+        uris = self.uri_checks if uris is None else uris
+        if not 1 <= checks < MAX_CHECKS:
+            log.err(f"input parameter ({checks}) outside of valid range <1-{MAX_CHECKS})")
+            return -1
+        if not 1 <= uris < MAX_URI_CHECKS:
+            log.err(f"second input parameter ({uris}) outside of valid range <1-{MAX_URI_CHECKS}")
+            return -1
+        fault = self._fault(ctx.msg, checks, uris)
         if fault is None:
             return 1
         ctx.note("sanity", {})["fault"] = fault
@@ -155,7 +162,7 @@ def check_ruri_scheme(msg: Message) -> Fault | None:
 
 
 def check_cseq_method(msg: Message) -> Fault | None:
-    if msg.cseq_method != msg.method:
+    if msg.cseq_method != msg.method_text:
         return Fault(400, "CSeq method does not match request method")
     return None
 
@@ -182,7 +189,7 @@ def check_expires(msg: Message) -> Fault | None:
     if not value:
         log.warn("parse_expires failed")
         return Fault(400, "Bad Expires Header")
-    return None if is_number(value) else Fault(400, "Expires value is illegal")
+    return None if is_number(value.split(None, 1)[0]) else Fault(400, "Expires value is illegal")
 
 
 def check_uris(msg: Message, uris: int) -> Fault | None:
@@ -199,12 +206,14 @@ def check_uris(msg: Message, uris: int) -> Fault | None:
         log.warn("invalid To header or uri")
         return Fault(400, "Ivalid To Header")
     if uris & URI_CONTACT:
+        # Kamailio looks at the first such header only
+        value = msg.header("contact")
         try:
-            contacts = msg.contacts
+            contacts = parse_list(value) if value and value != "*" else []
         except BadMessage:
             log.warn("failed to parse Contact header")
             return Fault(400, "Bad Contact Header")
-        for contact in contacts if isinstance(contacts, list) else ():
+        for contact in contacts:
             if not _readable(lambda contact=contact: contact):  # type: ignore[misc]
                 log.warn("failed to parse Contact uri")
                 return Fault(400, "Bad Contact URI")
@@ -241,6 +250,10 @@ def check_credentials(msg: Message, all_schemes: bool) -> Fault | None:
 
 
 def check_duplicate_tags(msg: Message) -> Fault | None:
+    try:
+        msg.from_, msg.to  # noqa: B018  # a bad one fails the check without an answer
+    except BadMessage:
+        return Fault(0, "")
     for header, name in (("from", "From"), ("to", "To")):
         value = msg.header(header) or ""
         params = value[value.find(">") + 1 :] if "<" in value else value
