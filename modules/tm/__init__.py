@@ -48,6 +48,7 @@ from kamailio_py.script.context import Context
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
+    from kamailio_py.shm.locks import Lock
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
@@ -74,6 +75,8 @@ class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, Parame
         self.arena = shm.arena
         self.wheel = shm.wheel
         self.invite_flags = Flag.INVITE | (Flag.AUTO_INV_100 if self.auto_inv_100 else 0)
+        self.locks: list[Lock] = []
+        self.mask = 0
         self.no_routes = (
             0, 0, 0, 0, self.fr_timer, self.fr_inv_timer, self.retr_timer1, self.retr_timer2,
         )  # fmt: skip

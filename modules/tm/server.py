@@ -6,12 +6,14 @@ one lock, and only then it is sent; so a request is finally answered by exactly 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
+from kamailio_py.config.host import RouteType
 from kamailio_py.log import Level, get_logger
 from kamailio_py.modules.tm import errors
-from kamailio_py.modules.tm.cell import ACK, INVITE, LOCAL, METHODS, OTHER, Cell, Flag, State
+from kamailio_py.modules.tm.cell import LOCAL, Cell, Flag, State
 from kamailio_py.modules.tm.transaction import (
     ERROR_DELAYED,
     RELEASED,
@@ -19,22 +21,25 @@ from kamailio_py.modules.tm.transaction import (
     RETRANSMISSION,
     Transaction,
 )  # fmt: skip
+from kamailio_py.script.context import Context
 from kamailio_py.shm.trace import What
+from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply, reply_destination
 from kamailio_py.sip.totag import TM_SEPARATOR, TM_SIGNATURE, ToTag
+from kamailio_py.sip.uri import BadUri
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
-    from kamailio_py.script.context import Context
 
 log = get_logger("tm")
 
-_STATUS, _FLAGS, _STATE, _RELAYED, _REFS = (
-    getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "relayed", "refs")
+_STATUS, _FLAGS, _STATE, _RELAYED, _REFS, _BRANCHES = (
+    getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "relayed", "refs", "branches")
 )
+_CREATED, _REPLIED = int(What.CREATED), int(What.REPLIED)
 
 
 class Server:
@@ -52,6 +57,14 @@ class Server:
         self.sent = statistic("tm", "rpl_sent")
         self.waiting = statistic("tm", "waiting")
         self.completed = [statistic("tm", f"{n}xx") for n in range(2, 7)]
+        self._count = core.shm.counters.add
+        self._store = core.shm.arena.store
+        self._request_in = tm.events["request-in"]
+        self._response_out = tm.events["response-out"]
+        self._completed = tm.events["completed"]
+        self._to_via = bool(core.cfg.reply_to_via)
+        self._sender: Callable[[bytes, Destination], bool] = lambda data, target: core.sender(data, target)
+        self._local_response = core.event_route("tm:local-response")
 
     # making
 
@@ -65,13 +78,18 @@ class Server:
         try:
             index = transaction_index(msg.call_id, msg.cseq[0])
             key = table.key(msg)
-            msg.to, msg.from_  # noqa: B018  what a reply needs must be readable
-            target = reply_destination(msg, bool(tm.core.cfg.reply_to_via))
+            msg.to  # noqa: B018  what every reply needs must be readable
+            if msg.new_uri is not None:
+                msg.parsed_uri  # noqa: B018
+            host, port = reply_destination(msg, self._to_via)
+        except BadUri:
+            log.err("uri invalid")
+            return errors.E_BAD_REQ
         except BadMessage as error:
             log.err(f"too few headers: {error.reason}")
             return errors.E_BAD_REQ
-        method = METHODS.get(msg.method, OTHER)
-        lock = table.locks[index & table.mask]
+        method = msg.method
+        lock = tm.locks[index & tm.mask]
         lock.acquire()
         canceled = False
         if table.table.head(index):
@@ -84,27 +102,29 @@ class Server:
                 t = table.hold(offset, index)
                 lock.release()
                 return self._known(ctx, t, e2e)
-        if method == ACK:
+        if method == "ACK":
             lock.release()
             return 1
-        offset = table.insert(msg, index, key, target, ctx)
-        if not offset:
+        made = table.insert(msg, index, key, host, port, ctx.tm)
+        if made is None:
             lock.release()
             log.err("out of mem:")
             return errors.E_OUT_OF_MEM
-        ctx.t = t = Transaction(tm, offset, index, table.label_of(offset))
-        t.made_with = (msg.new_uri, msg.dst_uri, msg.path)
-        if canceled and method == INVITE:
-            t.u32[t.word + _STATE] = State.CANCELED
+        if canceled and method == "INVITE":
+            made.u32[made.word + _STATE] = State.CANCELED
         lock.release()
+        ctx.t = made
         ctx.tm = None
-        counters = tm.core.shm.counters
-        counters.add(self.uas)
-        counters.add(table.created)
-        self.trace(What.CREATED, t.index, t.label)
+        socket = msg.socket
+        if socket is not None:
+            made.target = Destination(socket.proto, host, port, socket)
+        if msg.new_uri is not None or msg.dst_uri is not None or msg.path is not None:
+            made.made_with = (msg.new_uri, msg.dst_uri, msg.path)
+        self._count(self.uas)
+        self.trace(_CREATED, index, made.label)
         points.point("tm.newtran.inserted")
-        for listener in tm.events["request-in"]:
-            listener(ctx, t)
+        for listener in self._request_in:
+            listener(ctx, made)
         return 1
 
     def _known(self, ctx: Context, t: Transaction, e2e: bool) -> int:
@@ -174,7 +194,7 @@ class Server:
         if self.publish(t, code, text, relayed) < 0:
             return -1
         t.done |= REPLIED
-        tm.core.shm.counters.add(self.generated)
+        self._count(self.generated)
         return 1
 
     def publish(self, t: Transaction, code: int, text: str, relayed: int, msg: Message | None = None) -> int:
@@ -183,54 +203,61 @@ class Server:
         `relayed` is the number of the branch it comes from plus one, or LOCAL.
         """
         tm = self.tm
-        arena = tm.arena
-        block = arena.store(text.encode("latin-1"), tm.table.replies)
+        data = text.encode("latin-1")
+        block = self._store(data, tm.table.replies)
         if not block:
             log.err("cannot allocate shmem buffer")
             return -1
-        u32, word = t.u32, t.word
+        u32, u64, word = t.u32, t.u64, t.word
         place = (t.offset + Cell.reply) >> 3
         pending: list[int] = []
         t.lock.acquire()
         before = u32[word + _STATUS]
         if before >= 200:
             t.lock.release()
-            arena.free(block)
+            tm.arena.free(block)
             log.err(f"can't generate {code} reply when a final {before} was sent out")
             return -1
-        old = t.u64[place]
-        t.u64[place] = block
+        old = u64[place]
+        u64[place] = block
         u32[word + _STATUS] = code
         u32[word + _RELAYED] = relayed
         if code >= 200:
             if relayed == LOCAL:
                 u32[word + _FLAGS] |= Flag.ADMIN_REPLY
-            if t.branches:
+            if u32[word + _BRANCHES]:
                 pending = tm.client.finish(t)
             self._set_final_timer(t, code, relayed)
         t.lock.release()
         points.point("tm.reply.published")
         if old:
-            arena.free(old)
-        target = t.upstream()
-        if target is not None:
-            for change in tm.core.reply_out:
-                if not change(msg or t.request(), text, target):
-                    target = None
-                    break
-        if target is not None and tm.core.send(text, target):
-            counters = tm.core.shm.counters
-            counters.add(self.sent)
-        self.trace(What.REPLIED, t.index, t.label, code)
+            tm.arena.free(old)
+        target = t.target or t.upstream()
+        if target is not None and self._may_go(t, msg, text, target) and self._sender(data, target):
+            self._count(self.sent)
+        self.trace(_REPLIED, t.index, t.label, code)
         if code >= 200:
-            tm.core.count(self.completed[min(code // 100, 6) - 2])
-            for listener in tm.events["completed"]:
+            self._count(self.completed[min(code // 100, 6) - 2])
+            for listener in self._completed:
                 listener(t, code)
-        for listener in tm.events["response-out"]:
+        for listener in self._response_out:
             listener(t, code, msg)
+        if relayed == LOCAL and self._local_response is not None:
+            self._run_local_response(text, target)
         if pending:
             tm.canceling.cancel_all(t, pending, code)
         return 1
+
+    def _may_go(self, t: Transaction, msg: Message | None, text: str, target: Destination) -> bool:
+        """Ask those that look at every reply going out."""
+        return all(allow(msg or t.request(), text, target) for allow in self.tm.core.reply_out)
+
+    def _run_local_response(self, text: str, target: Destination | None) -> None:
+        """event_route[tm:local-response] on the reply that was sent."""
+        core = self.tm.core
+        core.snd = (text, target) if target is not None else None
+        core.run(self._local_response, Context(core, Message(text)), RouteType.LOCAL)  # type: ignore[arg-type]
+        core.snd = None
 
     def _set_final_timer(self, t: Transaction, code: int, relayed: int) -> None:
         """After a final reply: wait for retransmissions, and repeat it until the ACK comes. The lock is held."""
@@ -257,7 +284,7 @@ class Server:
         u32[word + _FLAGS] |= Flag.IN_AGONY
         u32[word + _REFS] += 1
         tm.wheel.add(t.offset + Cell.timer, tm.core.clock.ms() + tm.wt_timer, tm.timers.wait_kind)
-        tm.core.shm.counters.add(self.waiting)
+        self._count(self.waiting)
 
     # the end of a script
 

@@ -30,12 +30,14 @@ from kamailio_py.sip.hash import TABLE_ENTRIES, transaction_index
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
-    from kamailio_py.script.context import Context
+    from kamailio_py.modules.tm.armed import Armed
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
 
 STRIPES = 1024
+_pack_head = CELL_HEAD.pack_into
+_HEAD_SIZE = CELL_HEAD.size
 _REFS, _LABEL, _FLAGS = Cell.refs >> 2, Cell.label >> 2, Cell.flags >> 2
 
 
@@ -46,8 +48,12 @@ class CellTable:
         shm = tm.core.shm
         self.tm = tm
         self.table = shm.table("tm", TABLE_ENTRIES, STRIPES, Cell)
-        self.locks = self.table.locks
-        self.mask = self.table.mask
+        self.locks = tm.locks = self.table.locks
+        self.mask = tm.mask = self.table.mask
+        self._alloc = shm.arena.alloc
+        self._memory = shm.memory
+        self._u32 = shm.u32
+        self._ms = tm.core.clock.ms
         labels = shm.reserve("tm.labels", "words", 4 * TABLE_ENTRIES)
         self._labels = labels >> 2
         # Labels start anywhere, so that names of transactions do not come again after a restart.
@@ -63,7 +69,6 @@ class CellTable:
         self.attributes = owner("tm", "avps")
         self.mails = owner("tm", "waiting event")
         self.datas = owner("tm", "callback data")
-        self.created = tm.core.statistic("tm", "created")
         self.freed = tm.core.statistic("tm", "freed")
         self.delayed = tm.core.statistic("tm", "delayed_free")
 
@@ -77,41 +82,47 @@ class CellTable:
             text = f"{msg.call_id}|{msg.cseq[0]}|{msg.from_.tag}"
         return crc32(text.encode("latin-1"))
 
-    def insert(self, msg: Message, index: int, key: int, target: tuple[str, int], ctx: Context | None) -> int:
-        """Make a cell for a request and put it into its bucket, whose lock is held; its offset, 0 without memory."""
+    def insert(
+        self, msg: Message, index: int, key: int, host: str, port: int, armed: Armed | None
+    ) -> Transaction | None:
+        """Make a cell for a request and put it into its bucket, whose lock is held; None without memory.
+
+        Replies go to `host` and `port`, "" and 0 for a request of our own.
+        """
         tm = self.tm
-        text = msg.text.encode("latin-1")
+        data = msg.text.encode("latin-1")
         source = msg.src_ip.encode("latin-1")
-        host = target[0].encode("latin-1")
-        sizes = len(source) + len(host)
-        offset = tm.arena.alloc(Cell.SIZE + sizes + len(text), self.cells)
+        target = host.encode("latin-1")
+        tail = CELL_REST + source + target + data
+        offset = self._alloc(_HEAD_SIZE + len(tail), self.cells)
         if not offset:
-            return 0
+            return None
         at = self._labels + index
-        label = tm.u32[at]
-        tm.u32[at] = (label + 1) & 0xFFFFFFFF
+        u32 = self._u32
+        label = u32[at]
+        u32[at] = (label + 1) & 0xFFFFFFFF
         method = METHODS.get(msg.method, OTHER)
-        flags = tm.invite_flags if method == INVITE else 0
-        now = tm.core.clock.ms()
-        armed = ctx.tm if ctx is not None else None
+        invite = method == INVITE
+        flags = tm.invite_flags if invite else 0
+        now = self._ms()
         if armed is None:
-            life = tm.max_inv_lifetime if method == INVITE else tm.max_noninv_lifetime
+            life = tm.max_inv_lifetime if invite else tm.max_noninv_lifetime
             routes = tm.no_routes
         else:
-            life = armed.lifetime(tm, method == INVITE)
+            life = armed.lifetime(tm, invite)
             flags = (flags | armed.flags_on) & ~armed.flags_off
             routes = armed.fields(tm)
         socket = msg.socket
-        memory = tm.memory
-        CELL_HEAD.pack_into(
+        memory = self._memory
+        _pack_head(
             memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, *routes,
-            socket.index if socket is not None else NONE, msg.src_port, target[1], len(source), len(host), len(text),
+            socket.index if socket is not None else NONE, msg.src_port, port, len(source), len(target), len(data),
             msg.flags,
         )  # fmt: skip
-        rest = CELL_REST + source + host + text
-        memory[offset + CELL_HEAD.size : offset + CELL_HEAD.size + len(rest)] = rest
+        start = offset + _HEAD_SIZE
+        memory[start : start + len(tail)] = tail
         self.table.insert(index, offset)
-        return offset
+        return Transaction(tm, offset, index, label)
 
     def label_of(self, offset: int) -> int:
         return self.tm.u32[(offset >> 2) + _LABEL]

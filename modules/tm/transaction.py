@@ -2,8 +2,8 @@
 
 Lives here: reading a cell and its branches, and the few words that are changed in one place. Properties read what is in
 shared memory at that moment, without the lock; whoever decides something by them and writes takes `t.lock` first.
-What is private to the process is in the slots: what the script did with the transaction (`done`), the error it is to be
-answered with, and the AVPs as they were last loaded or saved.
+Private to the process are the other attributes: what the script did with the transaction (`done`), the error it is to be
+answered with, the AVPs as they were last loaded or saved. The class has their first values.
 """
 
 from __future__ import annotations
@@ -33,10 +33,20 @@ _NAMES = {bit: name for name, bit in METHODS.items()}
 class Transaction:
     """See the head of the file."""
 
-    __slots__ = (
-        "attributes", "consumed", "done", "error", "index", "label", "lock", "made_with", "offset", "reply_code",
-        "reply_msg", "tm", "u32", "u64", "version", "word",
-    )  # fmt: skip
+    done = 0
+    error = 0
+    attributes = b""
+    version = 0
+    reply_msg: Message | None = None
+    """The reply that is being worked on, for failure routes and $T_rpl."""
+    reply_code = 0
+    """Its status, also of one that was made here."""
+    consumed: tuple[str | None, str | None] | None = None
+    """(new_uri, dst_uri) that became a branch already: only a new value makes the request-URI a branch again."""
+    made_with: tuple[str | None, str | None, str | None] = (None, None, None)
+    """new_uri, dst_uri and path when the transaction was made: what failure routes start with."""
+    target: Destination | None = None
+    """Where replies go, once it was read."""
 
     def __init__(self, tm: Tm, offset: int, index: int, label: int) -> None:
         self.tm = tm
@@ -46,19 +56,7 @@ class Transaction:
         self.u64 = tm.u64
         self.index = index
         self.label = label
-        self.lock = tm.table.locks[index & tm.table.mask]
-        self.done = 0
-        self.error = 0
-        self.attributes = b""
-        self.version = 0
-        self.reply_msg: Message | None = None
-        """The reply that is being worked on, for failure routes and $T_rpl."""
-        self.reply_code = 0
-        """Its status, also of one that was made here."""
-        self.consumed: tuple[str | None, str | None] | None = None
-        """(new_uri, dst_uri) that became a branch already: only a new value makes the request-URI a branch again."""
-        self.made_with: tuple[str | None, str | None, str | None] = (None, None, None)
-        """new_uri, dst_uri and path when the transaction was made: what failure routes start with."""
+        self.lock = tm.locks[index & tm.mask]
 
     def __repr__(self) -> str:
         return f"<Transaction {self.index}:{self.label}>"
@@ -166,13 +164,16 @@ class Transaction:
 
     def upstream(self) -> Destination | None:
         """Where replies go; None for a request of our own."""
+        if self.target is not None:
+            return self.target
         socket = self.socket()
         size = self.get(Cell.target_size)
         if socket is None or not size:
             return None
         start = self.offset + Cell.SIZE + self.get(Cell.source_size)
         host = self.tm.memory[start : start + size].decode("latin-1")
-        return Destination(socket.proto, host, self.get(Cell.dst_port), socket)
+        self.target = Destination(socket.proto, host, self.get(Cell.dst_port), socket)
+        return self.target
 
     def last_reply(self) -> str:
         """Text of the last reply sent upstream, "" before the first."""

@@ -127,22 +127,21 @@ class Uac:
             return None
         lock = tm.table.locks[index & tm.table.mask]
         lock.acquire()
-        offset = tm.table.insert(msg, index, tm.table.key(msg), ("", 0), None)
-        if not offset:
+        t = tm.table.insert(msg, index, tm.table.key(msg), "", 0, None)
+        if t is None:
             lock.release()
             if block:
                 tm.arena.free(block)
             log.err("out of mem:")
             return None
-        t = Transaction(tm, offset, index, tm.table.label_of(offset))
         t.set(Cell.flags, t.flags | Flag.LOCAL)
         t.set_word(Cell.data, block)
         lock.release()
-        tm.memory[offset + Cell.md5 : offset + Cell.md5 + 32] = value.encode("latin-1")
+        at = t.offset + Cell.md5
+        tm.memory[at : at + 32] = value.encode("latin-1")
         counters = tm.core.shm.counters
         counters.add(self.local)
         counters.add(tm.server.uas)
-        counters.add(tm.table.created)
         ident = t.index, t.label
         number = tm.client.publish(t, 0, text, target, Place(msg.ruri), msg)
         sent = number >= 0 and tm.client.send(t, number, msg)

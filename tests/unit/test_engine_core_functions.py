@@ -10,6 +10,7 @@ from kit.script import Script
 
 from kamailio_py.engine.core import Core
 from kamailio_py.engine.core_functions import core_functions
+from kamailio_py.sip.branch import Branch
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 
 
@@ -72,3 +73,19 @@ def test_send_socket_is_found_when_the_config_is_read(text: str, index: int) -> 
 def test_socket_that_is_not_listened_on_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="ser doesn't listen on it"):
         prepared_socket(text)
+
+
+def test_branches_are_removed_by_index(tmp_path: Path) -> None:
+    script = Script(tmp_path, "request_route { remove_branch(1); remove_branch(); remove_branch(7); }")
+    ctx = script.context()
+    ctx.msg.branches.extend(Branch(f"sip:b{number}@x") for number in range(3))
+    assert script.run(ctx=ctx) == 1
+    assert [branch.uri for branch in ctx.msg.branches] == ["sip:b2@x"]
+
+
+def test_branches_are_cleared(tmp_path: Path) -> None:
+    script = Script(tmp_path, "request_route { clear_branches(); }")
+    ctx = script.context()
+    ctx.msg.branches.append(Branch("sip:b@x"))
+    script.run(ctx=ctx)
+    assert ctx.msg.branches == []
