@@ -1,7 +1,7 @@
 """Statements of the language as Python statements: one function for each route, rest of a block, or block expression.
 
-`break` leaves the innermost `while` or `switch`, or ends the function. Where nothing can run after the function (`top`),
-`exit` is a plain return. Calls and assignments are in emitter_statements, expressions in emitter_expressions.
+`break` leaves the innermost `while` or `switch`, or ends the function. Where nothing can run after it (`top`), `exit`
+is a plain return. Calls and assignments are in emitter_statements, expressions in emitter_expressions.
 """
 
 from __future__ import annotations

@@ -351,10 +351,6 @@ BODIES = {
     "telephone numbers": '$ru = "tel:+123;phone-context=a"; prefix("9"); xlog("$ru\\n"); rewritehost("x"); xlog("$ru\\n");',
     "sips": '$ru = "sips:a@b"; rewritehost("x"); xlog("$ru\\n"); $ru = "sip:a@[::1]:5060"; rewriteuser("x"); xlog("$ru\\n");',
     "bad uri": 'rewriteuri("bad"); if (rewritehost("q")) xlog("true\\n"); else xlog("false\\n"); revert_uri(); xlog("$rU\\n");',
-    "branches": """
-        append_branch("sip:b1@x"); append_branch("sip:b2@x"); append_branch("sip:b3@x"); remove_branch(1);
-        xlog("$branch(count) $(branch(uri)[0]) $(branch(uri)[1])\\n"); remove_branch(); xlog("$(branch(uri)[0])\\n");
-        if (remove_branch(7)) xlog("true\\n"); clear_branches(); xlog("$(branch(uri)[0])\\n");""",
     "switches": """
         $var(x) = force_rport(); xlog("$var(x)\\n"); $var(x) = set_advertised_address("9.9.9.9"); xlog("$var(x)\\n");
         $var(x) = force_tcp_alias(); xlog("$var(x)\\n"); $var(x) = set_reply_close(); xlog("$var(x)\\n");
@@ -414,7 +410,6 @@ avpflags first, second;
 alias="example.org"
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
 loadmodule "pv.so"
-loadmodule "corex.so"
 loadmodule "xlog.so"
 loadmodule "textops.so"
 {ROUTES}
