@@ -20,6 +20,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Function, Module
 from kamailio_py.script import core_pvars
 from kamailio_py.script.pvars import Format, PVar
+from kamailio_py.script.selects import parse_select
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -145,8 +146,6 @@ class Registry:
         return self.pvars.format(text)
 
     def select(self, text: str) -> PVar:
-        from kamailio_py.script.selects import parse_select
-
         return parse_select(text)
 
     def evaluate(self, text: str) -> str:
