@@ -94,7 +94,7 @@ def static(e: nodes.Expression) -> str:
             found = static(operand)
             if op in ("!", "-", "~") and found == "str":
                 raise WrongType
-            if op in ("strlen", "strempty", "defined") and isinstance(operand, nodes.Number):
+            if op in ("strlen", "strempty", "defined") and found == "int":
                 raise WrongType
             return "str" if op == "(str)" else "int"
         case nodes.Binary(op=op, left=left, right=right):
