@@ -99,6 +99,18 @@ class Lock:
         self._give()
         words[identity.intent] = 0
 
+    def attempt(self) -> bool:
+        """Take the lock if nobody has it."""
+        identity = self._identity
+        self._words[identity.intent] = self.offset
+        try:
+            self._take(0)
+        except posix_ipc.BusyError:
+            self._words[identity.intent] = 0
+            return False
+        self._words[self._index] += identity.taken
+        return True
+
     def _take_after_signal(self) -> None:
         while True:
             try:

@@ -17,6 +17,7 @@ from kamailio_py.modules.htable.spec import parse
 from kamailio_py.modules.htable.table import HashTable, Value
 from kamailio_py.modules.htable.variables import Variables
 from kamailio_py.script.pvars import Format
+from kamailio_py.sip.hash import case_hash
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -35,6 +36,16 @@ def table_and_key(text: str) -> tuple[str, str]:
 KEY = Fixup("htable=>key", prepare=table_and_key)
 REMOVING = ("re", "sw")
 MATCHING = ("eq", "ne", "re", "sw")
+
+
+def log_item(table: HashTable, item: int) -> None:
+    """An item as Kamailio logs it, with the size it would have there."""
+    name, value = table.name_of(item), table.value(item)
+    text = isinstance(value, str)
+    size = 72 + len(name) + 1 + (len(str(value)) + 1 if text else 0)
+    log.err(f"\tcell: {name}")
+    log.err(f"\thid: {table.hash_of(item)} msize: {size} flags: {2 if text else 0} expire: {table.expire_of(item)}")
+    log.err(f"\tv-{'s' if text else 'i'}:{value}")
 
 
 class Htable(Variables):
@@ -107,9 +118,9 @@ class Htable(Variables):
             return None
 
         def run(item: int) -> None:
-            self._record = table.name_of(item), table.value(item)
+            self.note_expired(table.name_of(item), table.value(item))
             self.core.run_event(event)
-            self._record = None
+            self.note_expired()
 
         return run
 
@@ -181,10 +192,14 @@ class Htable(Variables):
     def print(self, ctx: Context) -> int:
         """Log all items."""
         for table in self.tables.values():
-            log.err(f"htable[{table.name}] exp: {table.autoexpire}>")
+            log.err(f"htable[{table.name}] hid: {case_hash(table.name)} exp: {table.autoexpire}>")
+            slots: dict[int, list[int]] = {}
             for slot, item in table.items():
-                log.err(f"htable[{slot}] hid: {table.hash_of(item)} expire: {table.expire_of(item)}")
-                log.err(f"\tcell: {table.name_of(item)} value: {table.value(item)}")
+                slots.setdefault(slot, []).append(item)
+            for slot in range(table.slots):
+                log.err(f"htable[{slot}] -- <{len(slots.get(slot, ()))}>")
+                for item in slots.get(slot, ()):
+                    log_item(table, item)
         return 1
 
     @function("sht_reset", STR)

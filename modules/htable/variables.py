@@ -30,6 +30,10 @@ class Variables(Module):
         self._record: tuple[str, Value] | None = None
         """Name and value of the item whose expired route runs."""
 
+    def note_expired(self, name: str = "", value: Value | None = None) -> None:
+        """Which item $shtrecord() tells of; none any more without a value."""
+        self._record = None if value is None else (name, value)
+
     def _table_and_name(self, inner: Inner) -> tuple[str, Callable[[Context], str]]:
         """`table=>key` of a pseudo-variable: the table's name, and the key at run time."""
         name, arrow, key = inner.text.partition("=>")
