@@ -256,7 +256,7 @@ class Server:
         """event_route[tm:local-response] on the reply that was sent."""
         core = self.tm.core
         core.snd = (text, target) if target is not None else None
-        core.run(self._local_response, Context(core, Message(text)), RouteType.LOCAL)  # type: ignore[arg-type]
+        core.run(self._local_response, Context(core, Message(text)), RouteType.LOCAL)
         core.snd = None
 
     def _set_final_timer(self, t: Transaction, code: int, relayed: int) -> None:

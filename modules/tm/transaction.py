@@ -2,8 +2,8 @@
 
 Lives here: reading a cell and its branches, and the few words that are changed in one place. Properties read what is in
 shared memory at that moment, without the lock; whoever decides something by them and writes takes `t.lock` first.
-Private to the process are the other attributes: what the script did with the transaction (`done`), the error it is to be
-answered with, the AVPs as they were last loaded or saved. The class has their first values.
+Private to the process are the other attributes: what the script did with the transaction (`done`), the error it is to
+be answered with, the AVPs as they were last loaded or saved. The class has their first values.
 """
 
 from __future__ import annotations

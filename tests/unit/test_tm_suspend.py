@@ -255,9 +255,9 @@ def test_suspension_taken_back(house: House) -> None:
     def main(ctx: Context) -> int:
         house.tm.t_newtran(ctx)
         ident = house.tm.api.suspend(ctx)
-        assert house.tm.api.cancel_suspend(*ident) == 1
+        assert house.tm.api.cancel_suspend(ctx, *ident) == 1
         assert ctx.t.state == State.ACTIVE
-        assert house.tm.api.cancel_suspend(*ident) == -2
+        assert house.tm.api.cancel_suspend(ctx, *ident) == -2
         return house.tm.t_relay(ctx)
 
     house.main(main)
