@@ -427,6 +427,8 @@ class Message:
         value = self.header("content-length")
         if value is None:
             return None
+        if value == "0":
+            return 0
         if not value or not _DIGITS.issuperset(value) or len(value.lstrip("0")) > 10 or int(value) > _LONGEST:
             raise BadMessage("bad Content-Length")
         return int(value)
@@ -453,13 +455,22 @@ class Message:
         different = set(names)
         if len(different) != len(names) or not different >= _MANDATORY or "retry-after" in different:
             return False
+        lines = self._lines
+        own = self.__dict__
         try:
             if self.via.more:
                 return False
-            self.to, self.cseq, self.content_length  # noqa: B018  # each raises where it is bad
+            line = lines[names.index("to")]
+            own["to"] = parse_address(line[line.find(":") + 1 :].strip(_BLANK))
+            name, *words = lines[names.index("cseq")].split(" ")
+            if len(words) == 2 and name[-1] == ":" and words[0].isdecimal() and words[1].isalpha():
+                own["cseq"] = (words[0], words[1])
+            else:
+                self.cseq  # noqa: B018  # raises where it is bad, as does the next
+            self.content_length  # noqa: B018
         except BadMessage:
             return False
-        self.__dict__["_wrong"] = ""
+        own["_wrong"] = ""
         return True
 
     @lazy

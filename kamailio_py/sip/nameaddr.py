@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.uri import Uri, param_of, split_params
 
@@ -9,6 +11,12 @@ _SPACE = " \t\r\n"
 _NOT_IN_URI = frozenset(' \t\r\n"<>\\')
 _NOT_IN_NAME = frozenset('";\\')
 _PLAIN = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~!%*`'@:/$")
+
+_USUAL = re.compile(
+    r"""((?:"[^"\\\r\n<>]*"[ ]?|[A-Za-z0-9 .!%*_+`'~-]*))<([^ \t\r\n"<>\\]+)>"""
+    r"""(?:;tag=([0-9A-Za-z._+~!%*`'@:/$-]+))?"""
+).fullmatch
+"""From and To as nearly everybody writes them: one match tells that nothing is wrong."""
 
 
 class NameAddr:
@@ -93,6 +101,15 @@ class NameAddr:
 
 def parse_address(text: str) -> NameAddr:
     """The address of From or To, whose parameters Kamailio checks; BadMessage if it is bad."""
+    match = _USUAL(text)
+    if match is not None:
+        address = NameAddr.__new__(NameAddr)
+        display, address.uri, tag = match.groups()
+        address.text = text
+        address.display = display.strip(" ")
+        address._tag = tag or ""
+        address.params = f"tag={tag}" if tag else ""
+        return address
     address = NameAddr(text)
     if not address.uri:
         raise BadMessage("empty address")
