@@ -114,8 +114,8 @@ class Server:
         """The log from `offset` on, or its last -offset characters."""
         if not self.log_path.exists():
             return ""
-        text = self.log_path.read_text(encoding="latin-1")
-        return text[offset:]
+        # Bytes, not text: universal newlines would shift the offsets.
+        return self.log_path.read_bytes().decode("latin-1")[offset:]
 
     def log_size(self) -> int:
         return self.log_path.stat().st_size
@@ -139,7 +139,7 @@ class Server:
 
 def script_lines(log: str) -> list[str]:
     entries: list[str] = []
-    for line in log.splitlines():
+    for line in log.replace("\r\n", "\n").removesuffix("\n").split("\n"):
         if _LINE.match(line) or not entries:
             entries.append(line)
         else:
