@@ -37,6 +37,9 @@ STATISTICS = (
     "sent_err_replies", "failures", "received_ACKs",
 )  # fmt: skip
 
+UNKNOWN_ERROR = "I'm terribly sorry, server error occurred (1/SL)"
+NULL = "<null>"
+"""What a pseudo-variable without value reads as in a text; as a code, where there is no text, it reads as 0."""
 REPLYING = RouteType.REQUEST | RouteType.ONREPLY | RouteType.FAILURE
 NO_CONNECT, CLOSE = 1, 2
 
@@ -157,12 +160,11 @@ class Sl(Module):
     @function("sl_send_reply", INT, STR, routes=RouteType.REQUEST)
     @function("sl_reply", INT, STR, routes=RouteType.REQUEST)
     def sl_send_reply(self, ctx: Context, code: int, reason: str) -> int:
-        # a code that is no number reads as 0
-        return self.reply(ctx, code or self.default_code, reason)
+        return self.reply(ctx, code or self.default_code, self.default_reason if reason == NULL else reason)
 
     @function("send_reply", INT, STR, routes=REPLYING)
     def send_reply(self, ctx: Context, code: int, reason: str) -> int:
-        return self.reply_either(ctx, code or self.default_code, reason)
+        return self.reply_either(ctx, code or self.default_code, self.default_reason if reason == NULL else reason)
 
     @function("send_reply_mode", INT, STR, INT, routes=REPLYING)
     def send_reply_mode(self, ctx: Context, code: int, reason: str, mode: int) -> int:
@@ -172,16 +174,19 @@ class Sl(Module):
             msg.reply_no_connect = True
         if mode & CLOSE:
             msg.reply_close = True
-        return self.reply_either(ctx, code or self.default_code, reason)
+        return self.send_reply(ctx, code, reason)
 
     @function("sl_reply_error", routes=RouteType.REQUEST)
     def sl_reply_error(self, ctx: Context) -> int:
-        """Answer with what went wrong last."""
+        """Answer with the error of the function called just before, such as t_relay()."""
         if ctx.msg.no_reply:
             log.info("message marked with no-reply flag")
             return -2
-        reason = "I'm terribly sorry, server error occurred (1/SL)"
-        self.reply(ctx, 500, reason)
+        tm = self.core.module("tm")
+        code, reason = 500, UNKNOWN_ERROR
+        if tm is not None and ctx.rc < -1:
+            code, reason = tm.api.error_reply(ctx.rc, "SL")
+        self.reply(ctx, code, reason)
         log.err(f"stateless error reply used: {reason}")
         return 1
 

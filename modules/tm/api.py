@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.modules.tm.cell import Branch, Cell
+from kamailio_py.modules.tm.errors import reply_for
 from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.sip.message import Message
 
@@ -65,6 +66,11 @@ class Api:
     def reply_to(self, t: Transaction, code: int, reason: str) -> int:
         """Answer any transaction, such as one that was looked up by its name."""
         return self.tm.server.reply_stored(t, code, reason)
+
+    @staticmethod
+    def error_reply(error: int, signature: str) -> tuple[int, str]:
+        """Status and reason of the reply that fits what a function of tm returned."""
+        return reply_for(error, signature)
 
     def relay(self, ctx: Context) -> int:
         """t_relay() without arguments."""

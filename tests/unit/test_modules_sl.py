@@ -18,7 +18,7 @@ modparam("sl", "default_code", 555)
 modparam("sl", "default_reason", "Default")
 request_route {
     switch ($rU) {
-        case "none": sl_send_reply("$avp(x)", "No code"); break;
+        case "none": sl_send_reply("$avp(x)", "$avp(y)"); break;
         case "low": sl_reply("99", "Low"); break;
         case "high": sl_send_reply("700", ""); break;
         case "sum": sl_reply(200 + 1, "For $rm"); break;
@@ -29,6 +29,7 @@ request_route {
                       sl_send_reply("200", "$var(a) $var(b) $ltt(s) $ltt(t) $ltt(x)"); break;
         case "tags": sl_send_reply("200", "$ltt(s) $ltt(x) $ltt(t)"); break;
         case "error": sl_reply_error(); break;
+        case "relay": $ru = "sip:x@no.such.host.invalid"; if (!t_relay()) sl_reply_error(); break;
         case "mode": send_reply_mode("404", "Closed", "3"); break;
         default: sl_send_reply("404", "Not here");
     }
@@ -55,7 +56,7 @@ def count(server: Local, name: str) -> int:
 @pytest.mark.parametrize(
     ("user", "start"),
     [
-        ("none", "SIP/2.0 555 No code"), ("low", "SIP/2.0 099 Low"), ("high", "SIP/2.0 700 "),
+        ("none", "SIP/2.0 555 Default"), ("low", "SIP/2.0 099 Low"), ("high", "SIP/2.0 700 "),
         ("sum", "SIP/2.0 201 For OPTIONS"), ("mode", "SIP/2.0 404 Closed"),
         ("error", "SIP/2.0 500 I'm terribly sorry, server error occurred (1/SL)"),
     ],
@@ -63,6 +64,12 @@ def count(server: Local, name: str) -> int:
 def test_status_lines(server: Local, user: str, start: str) -> None:
     [reply] = ask(server, user)
     assert reply.start == start
+
+
+def test_error_of_the_function_called_before(server: Local) -> None:
+    stateless, stateful = ask(server, "relay")
+    assert stateless.start == "SIP/2.0 478 Unresolvable destination (478/SL)"
+    assert stateful.start == "SIP/2.0 478 Unresolvable destination (478/TM)"
 
 
 def test_whole_reply(server: Local) -> None:
