@@ -145,28 +145,25 @@ class Siputils(Checks, Uris, Contacts, Module):
     # P-Charging-Vector
 
     @staticmethod
-    def _received(msg: Message) -> tuple[int, ChargingVector | None]:
-        """Index of the header and its parts."""
+    def _received(msg: Message) -> ChargingVector | None:
+        """The parts of the header that came."""
         msg.require_headers()
-        i = msg.find("p-charging-vector")
-        value = msg.value(i) if i >= 0 else ""
-        return i, charging_vector(value) if value else None
+        value = msg.header("p-charging-vector")
+        return charging_vector(value) if value else None
 
     @function("sip_p_charging_vector", STR)
     def sip_p_charging_vector(self, ctx: Context, flags: str) -> int:
-        """With `r` take the header out, with `g` make one where there is none, with `f` make one in any case."""
+        """With `g` make the header where there is none, with `f` in any case. The header that came stays: 5.6.3 does not
+        take it out with `r` or `f` either."""
         msg = ctx.msg
         flags = flags.lower()
         try:
-            i, found = self._received(msg)
+            found = self._received(msg)
         except BadMessage:
             log.err("error parsing headers")
             return -1
         notes = ctx.note("siputils", {})
         notes["pcv"] = found
-        if found is not None and ("f" in flags or "r" in flags):
-            msg.lumps.delete(*msg.span(i))
-            notes["pcv"] = None
         if "f" in flags or ("g" in flags and found is None):
             if msg.socket is None:
                 log.err("No IP address for message. Failed to generate charging vector.")
@@ -178,11 +175,12 @@ class Siputils(Checks, Uris, Contacts, Module):
 
     def _icid(self, msg: Message) -> str:
         """A number nobody else has: address, process, time and a counter."""
+        count = self._count & 0xFFFFFFFF
         self._count += 1
         address = bytes(int(part) for part in msg.socket.host.split(".")) if "." in msg.socket.host else b"\0\0\0\0"  # type: ignore[union-attr]
         stamp = int(self.core.clock.now()) & 0xFF
         number = b"IVS" + address[:4].ljust(4, b"\0") + os.getpid().to_bytes(4, "little") + bytes([stamp])
-        return (number + (self._count & 0xFFFFFFFF).to_bytes(4, "little")).hex().upper()
+        return (number + count.to_bytes(4, "little")).hex().upper()
 
     @pvar("pcv", type="str")
     def pcv(self, inner: Inner) -> Getter:
@@ -196,7 +194,7 @@ class Siputils(Checks, Uris, Contacts, Module):
             notes = ctx.note("siputils", {})
             if "pcv" not in notes:
                 try:
-                    notes["pcv"] = self._received(ctx.msg)[1]
+                    notes["pcv"] = self._received(ctx.msg)
                 except BadMessage:
                     return None
             found = notes["pcv"]

@@ -301,23 +301,19 @@ class Bodies:
         msg = ctx.msg
         if body_start(msg) < 0:
             return -1
-        address = direction = ""
-        audio = False
-        streams: list[tuple[bool, str, str]] = []
-        for line in msg.body.splitlines():
+        address, hold, audio = "", False, False
+        held = 0
+        for line in [*msg.body.splitlines(), "m="]:
             if line.startswith("m="):
-                streams.append((audio, address, direction))
+                # the stream that ends here; before the first one stands what all share
+                if audio:
+                    held = max(held, 2 if hold else 1 if address == "0.0.0.0" else 0)
                 audio = line.startswith("m=audio")
-                if len(streams) == 1:
-                    session = (address, direction)
-                address, direction = session
             elif line.startswith("c="):
                 address = line.split()[-1]
-            elif line in ("a=sendonly", "a=inactive", "a=sendrecv", "a=recvonly"):
-                direction = line[2:]
-        streams.append((audio, address, direction))
-        held = [a and (ip == "0.0.0.0" or way in ("sendonly", "inactive")) for a, ip, way in streams]
-        return 1 if any(held) else -1
+            elif line in ("a=sendonly", "a=inactive"):
+                hold = True
+        return held or -1
 
     # Date
 

@@ -59,9 +59,9 @@ class Headers:
         if not text:
             log.info("nothing to add")
             return -1
-        i = msg.find(name) if name else -1
-        if i >= 0:
-            at = msg.span(i)[1 if after else 0]
+        found = msg.indexes(name) if name else []
+        if found:
+            at = msg.span(found[-1])[1] if after else msg.span(found[0])[0]
         else:
             at = msg.headers_end if after else msg.span(0)[0]
         msg.lumps.insert(at, text)
@@ -70,7 +70,7 @@ class Headers:
     @function("append_hf", STR)
     @function("append_hf", STR, HNAME)
     def append_hf(self, ctx: Context, text: str, name: str = "") -> int:
-        """Add a header at the end, or behind the first of that name."""
+        """Add a header at the end, or behind the last of that name."""
         return self._add(ctx, text, name, after=True)
 
     @function("insert_hf", STR)
@@ -125,21 +125,25 @@ class Headers:
 
     @function("remove_hf_idx", STR, INT)
     def remove_hf_idx(self, ctx: Context, name: str, index: int) -> int:
-        """Remove the header of that name with this index, from the end if it is negative."""
+        """Remove the header of that name with this index, from the end if it is negative.
+
+        2 if there is none with that index; 1 if there are some, but not as many to count from the end.
+        """
         msg = ctx.msg
         if not readable(msg):
             return -1
         found = msg.indexes(canonical(name))
-        if not -len(found) <= index < len(found):
-            return -1
-        return remove(msg, [found[index]])
+        if index >= len(found) or not found:
+            return 2
+        return remove(msg, [found[index]]) if index >= -len(found) else 1
 
     @function("remove_hf_match", STR, STR, STR)
     def remove_hf_match(self, ctx: Context, name: str, operator: str, expression: str) -> int:
-        """Remove the headers of that name whose value is equal, not equal, in it, matching or starting."""
+        """Remove the headers of that name whose value compares so: eq, ne, in (it holds the text) or re; -2 if none does."""
         msg = ctx.msg
         if not name or not readable(msg):
             return -1
+        operator = operator.lower()
         values = [(i, msg.raw_value(i)) for i in msg.indexes(canonical(name))]
         if operator == "eq":
             found = [i for i, value in values if value == expression]
@@ -147,8 +151,6 @@ class Headers:
             found = [i for i, value in values if value != expression]
         elif operator == "in":
             found = [i for i, value in values if expression in value]
-        elif operator == "sw":
-            found = [i for i, value in values if value.startswith(expression)]
         elif operator == "re":
             try:
                 pattern = compile_posix(expression, icase=True, newline=True)
@@ -159,7 +161,7 @@ class Headers:
         else:
             log.err(f"unknown operator: {operator}")
             return -1
-        return remove(msg, found)
+        return 1 if remove(msg, found) > 0 else -2
 
     # looking
 

@@ -117,11 +117,11 @@ class Search:
 
     @function("replace_hdrs", REGEX, RAW)
     def replace_hdrs(self, ctx: Context, pattern: re.Pattern[str], text: str) -> int:
-        """Replace all matches in the headers."""
+        """Replace the first match in the headers."""
         msg = ctx.msg
         if not readable(msg):
             return -1
-        return self._replace(msg, header_start(msg), msg.headers_end, pattern, text, every=True)
+        return self._replace(msg, header_start(msg), msg.headers_end, pattern, text, every=False)
 
     @function("replace_body", REGEX, RAW)
     def replace_body(self, ctx: Context, pattern: re.Pattern[str], text: str) -> int:
@@ -135,39 +135,33 @@ class Search:
     # replacing a plain text
 
     @staticmethod
-    def _replace_text(msg: Message, start: int, end: int, old: str, new: str, mode: str) -> int:
+    def _replace_text(msg: Message, start: int, old: str, new: str, mode: str) -> int:
         if start < 0 or not old:
             return -1
-        found = []
-        at = msg.text.find(old, start, end)
+        at = msg.text.find(old, start)
         while at >= 0:
-            found.append(at)
-            at = msg.text.find(old, at + len(old), end)
-        if not found:
-            return -1
-        if mode[:1] == "f":
-            found = found[:1]
-        elif mode[:1] == "l":
-            found = found[-1:]
-        for at in found:
             msg.lumps.replace(at, at + len(old), new)
+            if mode[:1] == "f":
+                break
+            at = msg.text.find(old, at + len(old))
         return 1
 
     @function("replace_str", STR, STR, STR)
     def replace_str(self, ctx: Context, old: str, new: str, mode: str) -> int:
-        """Replace a text in headers and body: all with mode `a`, the first with `f`, the last with `l`."""
-        return self._replace_text(ctx.msg, header_start(ctx.msg), len(ctx.msg.text), old, new, mode)
+        """Replace a text in headers and body: the first with mode `f`, else all; 1 also if there is none."""
+        return self._replace_text(ctx.msg, header_start(ctx.msg), old, new, mode)
 
     @function("replace_hdrs_str", STR, STR, STR)
     def replace_hdrs_str(self, ctx: Context, old: str, new: str, mode: str) -> int:
+        """The same; in 5.6.3 the body is not spared."""
         msg = ctx.msg
         if not readable(msg):
             return -1
-        return self._replace_text(msg, header_start(msg), msg.headers_end, old, new, mode)
+        return self._replace_text(msg, header_start(msg), old, new, mode)
 
     @function("replace_body_str", STR, STR, STR)
     def replace_body_str(self, ctx: Context, old: str, new: str, mode: str) -> int:
-        return self._replace_text(ctx.msg, body_start(ctx.msg), len(ctx.msg.text), old, new, mode)
+        return self._replace_text(ctx.msg, body_start(ctx.msg), old, new, mode)
 
     # substitution expressions
 
@@ -229,19 +223,16 @@ class Search:
             return -1
         return 1
 
-    @function("regex_substring", STR, REGEX_FORMAT, INT, INT, PVAR, routes=NOT_EVENTS)
-    def regex_substring(
-        self, ctx: Context, text: str, pattern: re.Pattern[str], index: int, count: int, target: PVar
-    ) -> int:
-        """Put a group of the match into a pseudo-variable."""
+    @function("regex_substring", STR, STR, INT, INT, PVAR, routes=NOT_EVENTS)
+    def regex_substring(self, ctx: Context, text: str, expression: str, index: int, count: int, target: PVar) -> int:
+        """Put a group of the match into a pseudo-variable; `count` is how many there are, the whole match included."""
+        try:
+            pattern = compile_posix(expression)
+        except ValueError:
+            log.err(f"failed to compile regex: {expression}")
+            return -1
         match = pattern.search(text)
-        if match is None:
+        if match is None or not 0 <= index < count or index > pattern.groups or match.group(index) is None:
             return -1
-        if index > count or index > pattern.groups:
-            log.err("invalid matching index")
-            return -1
-        value = match.group(index)
-        if value is None:
-            return -1
-        target.set(ctx, value)
+        target.set(ctx, match.group(index))
         return 1

@@ -55,6 +55,10 @@ def _compare(first: str, second: str) -> int:
     return -1 if first > second else -2
 
 
+def _found(at: int) -> int:
+    return at + 1 if at >= 0 else -1
+
+
 class Texts:
     """Comparisons."""
 
@@ -92,7 +96,7 @@ class Texts:
             log.err("subject cannot be empty string")
             return -1
         parts = [part.strip(_SPACE) for part in texts.split(separator)]
-        return 1 if texts and any(subject.startswith(part) for part in parts) else -1
+        return 1 if texts and any(part and subject.startswith(part) for part in parts) else -1
 
     @function("cmp_str", STR, STR)
     def cmp_str(self, ctx: Context, first: str, second: str) -> int:
@@ -116,8 +120,9 @@ class Texts:
 
     @function("str_find", STR, STR)
     def str_find(self, ctx: Context, text: str, part: str) -> int:
-        return 1 if part in text else -1
+        """Position of the part in the text, counted from 1; -1 if it is not there."""
+        return _found(text.rfind(part) if not part else text.find(part))
 
     @function("str_ifind", STR, STR)
     def str_ifind(self, ctx: Context, text: str, part: str) -> int:
-        return 1 if part.lower() in text.lower() else -1
+        return _found(text.lower().find(part.lower()))

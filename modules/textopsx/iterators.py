@@ -101,7 +101,12 @@ class Iterators:
 
     @function("hf_iterator_prev", STR)
     def hf_iterator_prev(self, ctx: Context, name: str) -> int:
-        return self._move(ctx, "hf", name, -1)
+        """The header before; 1 also where there is none, but then the iterator stands before the first."""
+        iterator = self._get(ctx, "hf", name)
+        if iterator is None:
+            return -1
+        iterator.move(-1)
+        return 1
 
     @function("hf_iterator_end", STR)
     def hf_iterator_end(self, ctx: Context, name: str) -> int:

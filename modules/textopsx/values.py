@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 log = get_logger("textopsx")
 
 ROUTES = RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY | RouteType.BRANCH
-_SPEC = re.compile(r"([A-Za-z0-9._+~-]+)[ \t]*(?:\[[ \t]*(\*|-?[0-9]+)[ \t]*\])?(?:\.([^\s.\[\]]+))?[ \t]*\Z")
+_SPEC = re.compile(r"([A-Za-z0-9_+~-]+)[ \t]*(?:\[[ \t]*(\*|-?[0-9]+)[ \t]*\])?(?:\.([^\s.\[\]]+))?[ \t]*\Z")
 _SPACE = " \t\r\n"
 ALL = -(1 << 31)
 
@@ -137,7 +137,7 @@ def params(msg: Message, start: int, end: int, separator: str) -> list[tuple[str
         elif c == separator:
             marks.append(at)
         at += 1
-    for mark, stop in zip(marks, [*marks[1:], end], strict=True):
+    for mark, stop in pairwise([*marks, end]):
         name = text[mark + 1 : stop].partition("=")[0].strip(_SPACE).lower()
         found.append((name, mark, stop))
     return found
