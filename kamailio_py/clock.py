@@ -24,10 +24,8 @@ class Clock:
         """Monotonic milliseconds."""
         return time.monotonic_ns() // 1_000_000
 
-    @staticmethod
-    def us() -> int:
-        """Monotonic microseconds."""
-        return time.monotonic_ns() // 1000
+    ns = staticmethod(time.monotonic_ns)
+    """Monotonic nanoseconds."""
 
 
 class VirtualClock(Clock):
@@ -45,8 +43,8 @@ class VirtualClock(Clock):
     def ms(self) -> int:  # type: ignore[override]
         return self._ns // 1_000_000
 
-    def us(self) -> int:  # type: ignore[override]
-        return self._ns // 1000
+    def ns(self) -> int:  # type: ignore[override]
+        return self._ns
 
     def advance(self, seconds: float) -> None:
         self._ns += round(seconds * 1e9)

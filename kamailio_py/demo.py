@@ -83,7 +83,7 @@ def timeline(memory: SharedMemory) -> Iterable[str]:
         for event in mine:
             row = memory.processes.row(event.slot)
             where = f"process {row.pid} ({row.description})"
-            yield f"  {(event.at - start) / 1e6:9.4f} s  {event.sentence:<44} {where}"
+            yield f"  {(event.at - start) / 1e9:9.4f} s  {event.sentence:<44} {where}"
     finally:
         memory.close()
 

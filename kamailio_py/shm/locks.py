@@ -63,9 +63,18 @@ def semaphore(value: int) -> posix_ipc.Semaphore:
 
 
 class Lock:
-    """One lock; `acquire` and `release` are for the hot path, `with lock:` for the others."""
+    """One lock; `acquire()` and `release()` are for the hot path, `with lock:` for the others.
 
-    __slots__ = ("_give", "_identity", "_index", "_semaphore", "_take", "_words", "mend", "name", "offset")
+    These two are made for each lock as functions over its own words: looking the parts up in the lock at every call
+    would cost as much as the semaphore does.
+    """
+
+    __slots__ = (
+        "_give", "_identity", "_index", "_semaphore", "_take", "_words", "acquire", "mend", "name", "offset", "release",
+    )  # fmt: skip
+
+    acquire: Callable[[], None]
+    release: Callable[[], None]
 
     def __init__(self, name: str, words: Any, offset: int, identity: Identity, writable: bool) -> None:
         self.name = name
@@ -79,25 +88,28 @@ class Lock:
             self._semaphore = semaphore(1)
             self._take = self._semaphore.acquire
             self._give = self._semaphore.release
+            self.acquire, self.release = self._operations()
 
-    def acquire(self) -> None:
-        identity = self._identity
-        words = self._words
-        words[identity.intent] = self.offset
-        try:
-            self._take()
-        except posix_ipc.SignalError:
-            self._take_after_signal()
-        words[self._index] += identity.taken
+    def _operations(self) -> tuple[Callable[[], None], Callable[[], None]]:
+        identity, words, index, offset = self._identity, self._words, self._index, self.offset
+        take, give, take_after_signal = self._take, self._give, self._take_after_signal
+        interrupted = posix_ipc.SignalError
 
-    def release(self) -> None:
-        identity = self._identity
-        words = self._words
-        index = self._index
-        words[identity.intent] = self.offset
-        words[index] = (words[index] + 1) & 0xFFFFFFFF
-        self._give()
-        words[identity.intent] = 0
+        def acquire() -> None:
+            words[identity.intent] = offset
+            try:
+                take()
+            except interrupted:
+                take_after_signal()
+            words[index] += identity.taken
+
+        def release() -> None:
+            words[identity.intent] = offset
+            words[index] = (words[index] + 1) & 0xFFFFFFFF
+            give()
+            words[identity.intent] = 0
+
+        return acquire, release
 
     def attempt(self) -> bool:
         """Take the lock if nobody has it."""

@@ -246,7 +246,7 @@ class SharedMemory:
 
     def _open_trace(self) -> None:
         trace = self.structures["trace"]
-        self.trace = Trace(self.memory, trace.offset, trace.description["processes"], self.identity, Clock.us)
+        self.trace = Trace(self.memory, trace.offset, trace.description["processes"], self.identity, Clock.ns)
 
     def _open_wheel(self) -> None:
         kinds = Names("timer kinds", self.memory, self.structures["timer kinds"].offset, KINDS)

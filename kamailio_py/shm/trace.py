@@ -52,7 +52,7 @@ SENTENCES = {
 class TraceEvent(Record):
     """One event."""
 
-    at = u64("monotonic microseconds")
+    at = u64("monotonic nanoseconds")
     index = u32("hash index of the transaction")
     label = u32("hash label of the transaction")
     what = u32("number of the event")
@@ -79,26 +79,32 @@ class Event:
 class Trace:
     """The rings of all processes."""
 
-    __slots__ = ("_identity", "_memory", "_number", "_offset", "_pack", "_us", "processes")
+    __slots__ = ("_memory", "_offset", "add", "processes")
 
-    def __init__(self, memory: Any, offset: int, processes: int, identity: Identity, us: Callable[[], int]) -> None:
+    add: Callable[..., None]
+
+    def __init__(self, memory: Any, offset: int, processes: int, identity: Identity, ns: Callable[[], int]) -> None:
         self._memory = memory
         self._offset = offset
-        self._identity = identity
-        self._us = us
-        self._number = 0
-        self._pack = TraceEvent.STRUCT.pack_into
         self.processes = processes
+        self.add = self._adder(identity, ns)
 
     @staticmethod
     def size(processes: int) -> int:
         return processes * RING * TraceEvent.SIZE
 
-    def add(self, what: int, index: int, label: int, detail: int = 0) -> None:
-        """Note an event of the transaction index:label, now."""
-        number = self._number = self._number + 1
-        at = self._offset + (self._identity.slot * RING + number % RING) * TraceEvent.SIZE
-        self._pack(self._memory, at, self._us(), index, label, what, detail & 0xFFFFFFFF, number)
+    def _adder(self, identity: Identity, ns: Callable[[], int]) -> Callable[..., None]:
+        """Make `add`: a function over the ring's own parts, since it stands in the way of every request."""
+        memory, offset, pack, size = self._memory, self._offset, TraceEvent.STRUCT.pack_into, TraceEvent.SIZE
+        number = 0
+
+        def add(what: int, index: int, label: int, detail: int = 0) -> None:
+            """Note an event of the transaction index:label, now."""
+            nonlocal number
+            number += 1
+            pack(memory, offset + (identity.slot * RING + number % RING) * size, ns(), index, label, what, detail, number)
+
+        return add
 
     def events(self) -> list[Event]:
         """Everything the rings still hold, in the order of time."""

@@ -476,6 +476,8 @@ class Message:
     @lazy
     def _wrong(self) -> str:
         """What is wrong with the headers as a whole, or ""."""
+        if self.broken is None and self._is_plain(self.names):
+            return ""
         try:
             self._check_headers(len(self.names))
         except BadMessage as error:
