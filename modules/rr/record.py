@@ -23,6 +23,8 @@ from kamailio_py.sip.message import Message
 
 START = "Record-Route: <"
 END = ">\r\n"
+SUFFIXES = (";lr", ";ftag=")
+"""How the part after address and r2 may begin."""
 
 
 class Style:
@@ -60,7 +62,7 @@ def add_preset(msg: Message, style: Style, scheme: str, user: str, tag: str, par
     """Record-Route with an address from the script."""
     who = f"{user}@" if user else ""
     ftag = f";ftag={tag}" if tag else ""
-    msg.lumps.insert(msg.span(0)[0], (ALWAYS, f"{START}{scheme}:{who}{address}{ftag}{params}{style.lr}", END))
+    msg.lumps.insert(msg.span(0)[0], (ALWAYS, f"{START}{scheme}:{who}{address}{ftag}{params}", style.lr, END))
 
 
 def add_advertised(msg: Message, style: Style, scheme: str, user: str, tag: str, params: str, address: str) -> None:
@@ -96,6 +98,17 @@ def append_params(msg: Message, params: str, most: int) -> None:
 
 
 def remove(msg: Message) -> None:
-    """Take back the Record-Routes that were added."""
-    if msg.has_lumps:
-        msg.lumps.edits = [edit for edit in msg.lumps.edits if not is_record_route(edit[2])]
+    """Take back the Record-Routes that were added; not quite.
+
+    Kamailio takes the beginning of each header out of its edits and forgets the end, `;lr;ftag=...>`, which goes out
+    as a line of its own before the Via. Whoever tries a config here is to see that.
+    """
+    if not msg.has_lumps:
+        return
+    edits = msg.lumps.edits
+    for i, (offset, length, piece) in enumerate(edits):
+        if is_record_route(piece):
+            end = next(
+                n for n, part in enumerate(piece) if n > 1 and isinstance(part, str) and part.startswith(SUFFIXES)
+            )
+            edits[i] = (offset, length, (piece[0], *piece[end:]))

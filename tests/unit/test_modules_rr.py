@@ -84,6 +84,23 @@ def test_record_route_twice_is_an_error(router: Router) -> None:
     assert router.rr.record_route(ctx) == -1
 
 
+@pytest.mark.parametrize(
+    ("add", "left", "elsewhere"),
+    [
+        (lambda rr, ctx: rr.record_route(ctx, ";a=b"), [";lr;ftag=f1;a=b>"], [";lr;ftag=f1;a=b>"] * 2),
+        (lambda rr, ctx: rr.record_route_preset(ctx, "1.2.3.4", "5.6.7.8"), [";lr>"] * 2, [";lr>"] * 2),
+        (lambda rr, ctx: rr.record_route_advertised_address(ctx, "1.2.3.4"), [";ftag=f1;lr>"], [";ftag=f1;lr>"]),
+    ],
+)
+def test_removing_leaves_the_ends(router: Router, add: Any, left: list[str], elsewhere: list[str]) -> None:
+    ctx = router.invite()
+    assert add(router.rr, ctx) == 1
+    assert router.rr.remove_record_route(ctx) == 1
+    assert router.sent(ctx).split("\r\n")[1 : 1 + len(left)] == left
+    assert router.sent(ctx, 1).split("\r\n")[1 : 1 + len(elsewhere)] == elsewhere
+    assert router.sent(ctx).split("\r\n")[1 + len(left)].startswith("Via:")
+
+
 def test_each_branch_may_have_its_own() -> None:
     with Router() as router:
         ctx = router.context(request("INVITE"), RouteType.BRANCH)
