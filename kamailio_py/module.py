@@ -138,6 +138,8 @@ class Module:
     event_routes: ClassVar[tuple[str, ...]] = ()
     """Names of event routes this module runs ("htable:mod-init"; "htable:expired:" for a family)."""
     statistics: ClassVar[tuple[str, ...]] = ()
+    statistics_group: ClassVar[str] = ""
+    """Their group, if it is not the module's name."""
     transformations: ClassVar[dict[str, Any]] = {}
     """Class name ("s", "uri") -> script.transformations.Transformation, for modules that export some."""
 

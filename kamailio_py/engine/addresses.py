@@ -32,6 +32,7 @@ class Addresses:
         self.core = core
         self.sockets: list[ListenSocket] = []
         self.aliases: list[tuple[str, str, int]] = []  # proto or "", host in lower case, port or 0
+        self.subdomains: list[tuple[str, str, int]] = []  # the same, and every domain below
         self._myself: dict[tuple[str, int, str], bool] = {}
         self._resolved: dict[str, str | None] = {}
 
@@ -64,6 +65,10 @@ class Addresses:
     def add_alias(self, endpoint: Endpoint) -> None:
         for host in endpoint.hosts:
             self.aliases.append((endpoint.proto, host.lower().strip("[]"), endpoint.port))
+
+    def add_address(self, name: str, address: str) -> None:
+        """Know the address of a host name without asking for it."""
+        self._resolved[name] = address
 
     def _auto_aliases(self) -> None:
         """Names of the listening addresses, as the machine's own hosts file or resolver gives them."""
@@ -106,9 +111,16 @@ class Addresses:
                     return True
                 if s.advertise_host and host == s.advertise_host.strip("[]").lower() and port in (0, s.sent_by_port):
                     return True
-        return any(
+        if any(
             host == alias and (port == 0 or alias_port in (0, port)) and (proto == "" or alias_proto in ("", proto))
             for alias_proto, alias, alias_port in self.aliases
+        ):
+            return True
+        return any(
+            f".{host}".endswith(f".{domain}")
+            and (port == 0 or own_port in (0, port))
+            and (proto == "" or own_proto in ("", proto))
+            for own_proto, domain, own_port in self.subdomains
         )
 
     def find_socket(self, host: str, port: int, proto: str = "") -> ListenSocket | None:

@@ -202,7 +202,7 @@ class Core:
         """Initialise the modules in load order; a ModuleError stops the start."""
         for module in self.modules.values():
             for name in module.statistics:
-                self.statistic(module.name, name)
+                self.statistic(module.statistics_group or module.name, name)
             module.mod_init()
 
     def child_init(self, rank: int) -> None:

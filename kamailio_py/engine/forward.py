@@ -21,7 +21,9 @@ def forward_request(core: Core, msg: Message, destination: Destination) -> int:
     """Send the request on without state; 1 when it was handed to the transport, negative otherwise."""
     index = transaction_index(msg.call_id, msg.cseq_number)
     branch = branch_param(index, char_msg_val(msg), 0)
-    text = build_forward(msg, uri=msg.uri, via=via_line(destination.socket, branch))
+    extra = (";rport" if msg.add_local_rport else "") + msg.via_params
+    via = via_line(destination.socket, branch, extra, host=msg.set_global_address, port=msg.set_global_port)
+    text = build_forward(msg, uri=msg.uri, via=via)
     if not core.onsend(msg, text, destination):
         return 1
     return 1 if core.send(text, destination) else -1
