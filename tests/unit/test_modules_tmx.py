@@ -191,7 +191,9 @@ def test_cancelling_other_branches(capfd: pytest.CaptureFixture[str]) -> None:
             t_on_reply("CANCEL_OTHERS");
             t_relay();
         }
-        onreply_route[CANCEL_OTHERS] { $var(a) = t_cancel_branches("others"); xlog("cancelled $var(a)\\n"); }
+        onreply_route[CANCEL_OTHERS] {
+            if ($rs == 183) { $var(a) = t_cancel_branches("others"); xlog("cancelled $var(a)\\n"); }
+        }
     """
     with Local(MODULES + routes) as server:
         sent = [text for text in server.inject(request("INVITE")) if text.startswith("INVITE")]
