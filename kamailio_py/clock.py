@@ -43,7 +43,7 @@ class VirtualClock(Clock):
     def ms(self) -> int:  # type: ignore[override]
         return self._ns // 1_000_000
 
-    def ns(self) -> int:  # type: ignore[override]
+    def ns(self) -> int:
         return self._ns
 
     def advance(self, seconds: float) -> None:

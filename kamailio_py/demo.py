@@ -113,7 +113,9 @@ def main() -> int:
     if reply is None:
         print(f"\nno final reply to {given.method} within {WAIT:.0f} s\n", flush=True)
     else:
-        print(f"\n{given.method} sip:demo@{HOST}:{given.port}: {reply.code} {reply.phrase} after {took:.1f} s", flush=True)
+        print(
+            f"\n{given.method} sip:demo@{HOST}:{given.port}: {reply.code} {reply.phrase} after {took:.1f} s", flush=True
+        )
         for line in timeline(memory):
             print(line)
         print(f"\nserving on {HOST}:{given.port} until Ctrl-C\n", flush=True)

@@ -8,6 +8,7 @@ callers on the hot path ask `log.enabled(DBG)` before they build a text.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import syslog
@@ -38,11 +39,8 @@ _COLOURS = {
 }  # fmt: skip
 _COLOUR_NUMBERS = {"s": 30, "r": 31, "g": 32, "y": 33, "b": 34, "p": 35, "c": 36, "w": 37, "x": 39}
 RESET_COLOUR = "\033[0;39;49m"
-FACILITIES = {
-    name: getattr(syslog, name)
-    for name in ("LOG_AUTH", "LOG_CRON", "LOG_DAEMON", "LOG_KERN", "LOG_LPR", "LOG_MAIL", "LOG_NEWS", "LOG_USER", "LOG_UUCP",
-                 "LOG_LOCAL0", "LOG_LOCAL1", "LOG_LOCAL2", "LOG_LOCAL3", "LOG_LOCAL4", "LOG_LOCAL5", "LOG_LOCAL6", "LOG_LOCAL7")
-}  # fmt: skip
+_NAMES = "AUTH CRON DAEMON KERN LPR MAIL NEWS USER UUCP LOCAL0 LOCAL1 LOCAL2 LOCAL3 LOCAL4 LOCAL5 LOCAL6 LOCAL7"
+FACILITIES = {f"LOG_{name}": getattr(syslog, f"LOG_{name}") for name in _NAMES.split()}
 
 
 class Settings:
@@ -95,10 +93,8 @@ def emit(level: int, text: str, facility: int = 0) -> None:
         line = f"{_COLOURS[level]}{line}\n{RESET_COLOUR}"
     else:
         line += "\n"
-    try:
+    with contextlib.suppress(OSError):  # nobody reads the log any more; there is no other place to say so
         os.write(2, line.encode("latin-1", "replace"))
-    except OSError:
-        pass  # nobody reads the log any more; there is no other place to say so
 
 
 class Logger:

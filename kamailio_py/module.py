@@ -47,12 +47,18 @@ class Param:
     """A module parameter: `workers = Param(int, 1)`.
 
     On an instance the attribute is its value. With `setter` the named method is called for each modparam() line
-    instead. `name` is needed where Kamailio's name is no Python identifier. `unused` says that the parameter is accepted and has
-    no effect here (docs/compatibility.md lists it).
+    instead. `name` is needed where Kamailio's name is no Python identifier. `unused` says that the parameter is
+    accepted and has no effect here (docs/compatibility.md lists it).
     """
 
     def __init__(
-        self, type: type[int] | type[str], default: Any = None, *, name: str = "", setter: str = "", unused: bool = False
+        self,
+        type: type[int] | type[str],
+        default: Any = None,
+        *,
+        name: str = "",
+        setter: str = "",
+        unused: bool = False,
     ) -> None:
         self.type = type
         self.default = default
@@ -190,5 +196,3 @@ class Module:
 
 class ModuleError(Exception):
     """A module cannot start; the text is what Kamailio would log."""
-
-

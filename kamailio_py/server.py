@@ -38,8 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return run(core, path, options)
     except ConfigRejected as rejected:
-        for error in rejected.errors:
-            log.emit(log.Level.CRIT, f"<core>: {error}")
+        for wrong in rejected.errors:
+            log.emit(log.Level.CRIT, f"<core>: {wrong}")
         sys.stderr.write(f"ERROR: bad config file ({len(rejected.errors)} errors)\n")
         return FAILED
 
@@ -57,7 +57,7 @@ def run(core: Core, path: str, options: Options) -> int:
     for warning in config.warnings:
         logger.warn(str(warning))
     if options.python:
-        from kamailio_py.config.emitter import source
+        from kamailio_py.config.program import source
 
         sys.stdout.write(source(core.program))
         return 0

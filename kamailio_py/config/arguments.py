@@ -26,7 +26,7 @@ STR = Argument("str")
 """A string that may hold pseudo-variables ("sip:$rU@$rd") or any expression; the function gets a `str`."""
 
 INT = Argument("int")
-"""A number, a pseudo-variable or any expression; the function gets an `int`.  A constant that is no number is a load error."""
+"""A number, a pseudo-variable or any expression; the function gets an `int`. Other constants are load errors."""
 
 RAW = Argument("raw")
 """A constant string, taken as it stands; the function gets a `str`."""

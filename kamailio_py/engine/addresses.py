@@ -55,11 +55,16 @@ class Addresses:
             return
         self.sockets.append(
             ListenSocket(
-                index=len(self.sockets), proto=proto, host=address, port=port, name=line.name, workers=line.workers,
+                index=len(self.sockets),
+                proto=proto,
+                host=address,
+                port=port,
+                name=line.name,
+                workers=line.workers,
                 family=socket.AF_INET6 if ":" in address else socket.AF_INET,
                 advertise_host=line.advertise.hosts[0] if line.advertise else "",
                 advertise_port=line.advertise.port if line.advertise else 0,
-            )  # fmt: skip
+            )
         )
 
     def add_alias(self, endpoint: Endpoint) -> None:

@@ -1,8 +1,7 @@
-"""From a config file to a Core that is ready to be forked: read, apply the command line, compile, find the addresses."""
+"""From a config file to a Core that is ready to be forked: read, apply the options, compile, find the addresses."""
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from kamailio_py import log
@@ -72,6 +71,3 @@ def _debug_level(core: Core, options: Options) -> None:
         cfg.debug = options.debug
     cfg.debug += options.debug_steps
     log.settings.level = cfg.debug
-    if not cfg.server_id:
-        cfg.server_id = 0
-    cfg.cfg_file = os.path.abspath(options.config) if options.config != "-" else "-"

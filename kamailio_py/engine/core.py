@@ -125,7 +125,9 @@ class Core:
         finally:
             msg.script_flags = script_flags
 
-    def run_event(self, name: str, msg: Message | None = None, route_type: RouteType = RouteType.REQUEST) -> Context | None:
+    def run_event(
+        self, name: str, msg: Message | None = None, route_type: RouteType = RouteType.REQUEST
+    ) -> Context | None:
         """Run event_route[name] if there is one, on `msg` or on a faked message; the context it ran in."""
         entry = self.event_route(name)
         if entry is None:

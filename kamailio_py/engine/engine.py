@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
+
 class Engine:
     """Receives messages for one process."""
 
@@ -109,7 +110,7 @@ class Engine:
         forward_reply(core, msg)
 
     def _failed(self, error: Exception) -> None:
-        """An error of our own code ends the message, not the process, unless a lock is held that only its death frees."""
+        """An error of our own code ends the message; the process only if it holds a lock, which its death frees."""
         shm = self.core.shm
         self.core.count(self._errors)
         step = error.__traceback__

@@ -30,7 +30,7 @@ def forward_request(core: Core, msg: Message, destination: Destination) -> int:
 
 
 def forward_reply(core: Core, msg: Message) -> int:
-    """Send a reply to the address of its second Via, without the first; negative when there is none or it is not ours."""
+    """Send a reply to the address of its second Via, without the first; negative when there is none."""
     via = msg.via
     if core.cfg.check_via and not core.is_myself(via.host, via.port, via.transport.lower()):
         logger.info("reply not for us: top Via is not ours")

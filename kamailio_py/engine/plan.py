@@ -1,4 +1,4 @@
-"""What is to be forked and what is to run regularly: plain data that modules add to and the process room carries out."""
+"""What is to be forked and what is to run regularly: plain data that modules add to, carried out by processes."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Registry:
     # parameters
 
     def set_module_param(self, module: str, name: str, value: int | str) -> None:
-        """modparam(): `module` is a regex over the names of loaded modules; each that matches must know the parameter."""
+        """modparam(): `module` is a regex over loaded modules; each that matches must know the parameter."""
         try:
             pattern = re.compile(f"^({module})$", re.IGNORECASE)
         except re.error:
@@ -108,11 +108,14 @@ class Registry:
             param = type(loaded).params().get(name)
             if param is None or not isinstance(value, param.type):
                 kind = "int" if isinstance(value, int) else "string"
-                log.err(f"parameter <{name}> of type <{2 if kind == 'int' else 1}:{kind}> not found in module <{loaded.name}>")
+                number = 2 if kind == "int" else 1
+                log.err(f"parameter <{name}> of type <{number}:{kind}> not found in module <{loaded.name}>")
                 hint = ""
                 if param is not None:
                     hint = f" (it takes {'a number' if param.type is int else 'a string'})"
-                raise ValueError(f"Can't set module parameter: <{name}> of type {kind} not found in {loaded.name}{hint}")
+                raise ValueError(
+                    f"Can't set module parameter: <{name}> of type {kind} not found in {loaded.name}{hint}"
+                )
             if param.setter:
                 getattr(loaded, param.setter)(value)
             else:

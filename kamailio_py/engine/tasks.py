@@ -1,7 +1,7 @@
 """Async task workers: groups of processes that take tasks out of a queue in shared memory.
 
-`async_workers=N` makes the group "default", each `async_workers_group="name=x;workers=n;..."` one more. A task is a kind
-(who handles it) and three words; the texts that belong to it lie in the arena.
+`async_workers=N` makes the group "default", each `async_workers_group="name=x;workers=n;..."` one more. A task is
+a kind (who handles it) and three words; the texts that belong to it lie in the arena.
 """
 
 from __future__ import annotations

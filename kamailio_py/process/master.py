@@ -1,11 +1,12 @@
 """The main process: makes shared memory, initialises the modules, forks everybody and looks after them.
 
-After forking it keeps its hands off shared memory: it takes no lock, so a child that died holding one can never hang it.
-What it does for a dead child - freeing its lock, giving back its task - only ever writes words that child owned.
+After forking it keeps its hands off shared memory: it takes no lock, so a child that died holding one can never
+hang it. What it does for a dead child, such as freeing its lock, only ever writes words that child owned.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -229,7 +230,5 @@ class Master:
 
 
 def _kill(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass

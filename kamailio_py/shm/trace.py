@@ -102,7 +102,9 @@ class Trace:
             """Note an event of the transaction index:label, now."""
             nonlocal number
             number += 1
-            pack(memory, offset + (identity.slot * RING + number % RING) * size, ns(), index, label, what, detail, number)
+            pack(
+                memory, offset + (identity.slot * RING + number % RING) * size, ns(), index, label, what, detail, number
+            )
 
         return add
 

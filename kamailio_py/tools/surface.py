@@ -102,7 +102,7 @@ def report(reference: Path) -> Iterable[str]:
     core = Core()
     yield "# Compatibility with Kamailio 5.6.3"
     yield ""
-    yield "Written by `make compatibility` from what is really registered; do not edit. RPC commands are not counted here."
+    yield "Written by `make compatibility` from what is really registered; do not edit. RPC commands are not counted."
     yield ""
     yield "## Modules"
     yield ""
@@ -118,7 +118,9 @@ def report(reference: Path) -> Iterable[str]:
         for kind in KINDS:
             totals[kind][0] += len(found[kind].present)
             totals[kind][1] += found[kind].total
-            missing += [f"- {name}: {kind} {' '.join(f'`{n}`' for n in found[kind].missing)}"] if found[kind].missing else []
+            missing += (
+                [f"- {name}: {kind} {' '.join(f'`{n}`' for n in found[kind].missing)}"] if found[kind].missing else []
+            )
     yield "| **all of these** | | " + " | ".join(f"{here}/{all_}" for here, all_ in totals.values()) + " |"
     yield ""
     absent = sorted(set(surface["modules"]) - set(ours), key=lambda name: (-used.get(name, 0), name))
@@ -149,7 +151,9 @@ def core_report(core: Core, surface: dict[str, Any]) -> Iterable[str]:
     functions = {export.name for export in core_functions(core)}
     wanted = {name for entry in surface["core_functions"] for name in entry["names"]}
     absent = sorted(name for name in wanted if name not in functions and name != "route")
-    yield f"Core functions: {len(wanted) - len(absent)}/{len(wanted)} names" + (f"; missing: {', '.join(absent)}" if absent else ".")
+    yield f"Core functions: {len(wanted) - len(absent)}/{len(wanted)} names" + (
+        f"; missing: {', '.join(absent)}" if absent else "."
+    )
     yield ""
     named = [name for entry in surface["global_params"] for name in entry["names"]]
     known = [name for name in named if name in PARAMETERS]

@@ -4,8 +4,8 @@
         [reply] = server.inject(OPTIONS)
         server.advance(4.0)
 
-Messages handed to the transport are in `sent`, as (text, Destination). Timers and queued tasks run when time is advanced
-or `settle()` is called, in the order in which the processes of a server would find them.
+Messages handed to the transport are in `sent`, as (text, Destination). Timers and queued tasks run when time is
+advanced or `settle()` is called, in the order in which the processes of a server would find them.
 """
 
 from __future__ import annotations

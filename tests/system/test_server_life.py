@@ -29,8 +29,8 @@ request_route {
 """
 
 OPTIONS = (
-    "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n}\r\nFrom: <sip:a@b>;tag=1\r\n"
-    "To: <sip:a@b>\r\nCall-ID: life-{n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+    "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n}\r\n"
+    "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: life-{n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 )
 
 
@@ -91,7 +91,9 @@ def test_answers_and_stops_within_a_second_leaving_nothing(start: Callable[..., 
     assert ask(server).startswith("SIP/2.0 200 OK")
     assert pid_file.read_text() == f"{server.process.pid}\n"
     assert segments(server)
-    semaphores = [name for name in os.listdir("/dev/shm") if name.startswith("sem.") and str(server.process.pid) in name]
+    semaphores = [
+        name for name in os.listdir("/dev/shm") if name.startswith("sem.") and str(server.process.pid) in name
+    ]
     assert semaphores == []
     stopped = time.monotonic()
     server.process.send_signal(signal.SIGTERM)
@@ -103,7 +105,7 @@ def test_answers_and_stops_within_a_second_leaving_nothing(start: Callable[..., 
 
 
 def test_processes_are_named_as_kamailio_names_them(start: Callable[..., Server]) -> None:
-    server = start(CFG.replace("children=2", "children=2\nasync_workers=2\nasync_workers_group=\"name=reg;workers=1\""))
+    server = start(CFG.replace("children=2", 'children=2\nasync_workers=2\nasync_workers_group="name=reg;workers=1"'))
     where = f"127.0.0.1:{server.port}"
     assert list(table(server)) == [
         "main process - attendant",
@@ -235,7 +237,9 @@ def test_the_first_answer_comes_within_half_a_second(tmp_path: Path) -> None:
     best = 10.0
     for n in range(3):
         begun = time.monotonic()
-        server = subprocess.Popen([*our_command(), "-f", str(cfg), "-DD", "-E"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            [*our_command(), "-f", str(cfg), "-DD", "-E"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.bind(("127.0.0.1", 0))
             client.settimeout(0.02)

@@ -65,6 +65,8 @@ def test_a_file_is_one_noun(path: Path) -> None:
     assert lines <= 450, f"{path.relative_to(ROOT)} has {lines} lines: more than one noun?"
 
 
-@pytest.mark.parametrize("path", [path for room, path in rooms() if room != "shm"], ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path", [path for room, path in rooms() if room != "shm"], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_only_shm_uses_posix_ipc(path: Path) -> None:
     assert "import posix_ipc" not in path.read_text()
