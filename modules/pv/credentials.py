@@ -7,30 +7,13 @@ from collections.abc import Callable
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter
 from kamailio_py.script.values import Value
+from kamailio_py.sip.digest import Credentials, parse_credentials
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import split_values
 
 from .table import Table
 
 PVARS = Table()
-
-Credentials = dict[str, str]
-
-
-def parse_credentials(value: str) -> Credentials | None:
-    """The parameters of a Digest header value, names in lower case, quotes taken off; None for another scheme."""
-    scheme, _, rest = value.strip().partition(" ")
-    if scheme.lower() != "digest":
-        return None
-    found: Credentials = {}
-    for part in split_values(rest):
-        name, _, text = part.partition("=")
-        text = text.strip()
-        if len(text) > 1 and text[0] == '"' == text[-1]:
-            text = text[1:-1]
-        found.setdefault(name.strip().lower(), text)
-    return found
 
 
 def credentials_of(msg: Message) -> Credentials | None:
@@ -81,32 +64,25 @@ PVARS.plain("adu", _named("uri"))
 PVARS.plain("ado", _named("opaque"))
 
 
-# who to account: the authenticated user, or else the one in From
+# who to account: the user whose credentials were accepted, or else the one in From
+
+AUTHORIZED = "auth"
+"""The name under which whoever accepted credentials leaves them in the notes of the run, as parse_credentials() gives them."""
 
 
-def _from(msg: Message) -> tuple[str, str] | None:
-    try:
-        uri = msg.from_.parsed_uri
-    except (BadMessage, BadUri):
-        return None
-    return uri.user, uri.host
+def _account(part: Callable[[str, str], str]) -> Getter:
+    def get(ctx: Context) -> Value:
+        accepted = ctx.notes.get(AUTHORIZED) if ctx.notes else None
+        if accepted:
+            return part(_user(accepted), _domain(accepted))
+        try:
+            uri = ctx.msg.from_.parsed_uri
+        except (BadMessage, BadUri):
+            return None
+        return part(uri.user, uri.host)
+
+    return get
 
 
-def _account_user(ctx: Context) -> Value:
-    found = credentials_of(ctx.msg)
-    if found is not None and _user(found):
-        return _user(found)
-    sender = _from(ctx.msg)
-    return None if sender is None else sender[0]
-
-
-def _account(ctx: Context) -> Value:
-    found = credentials_of(ctx.msg)
-    sender = _from(ctx.msg)
-    if found is not None and _user(found):
-        return f"{_user(found)}@{_domain(found)}"
-    return None if sender is None else f"{sender[0]}@{sender[1]}"
-
-
-PVARS.plain("Au", _account)
-PVARS.plain("AU", _account_user)
+PVARS.plain("Au", _account(lambda user, domain: f"{user}@{domain}"))
+PVARS.plain("AU", _account(lambda user, domain: user))

@@ -256,10 +256,13 @@ def _copy(branch: Branch) -> Branch:
 
 
 def _set_child(store: Store, name: str, key: str, value: int | str) -> int:
-    """Set the newest value of a key, of the newest value with keys of that name; both are made where missing."""
+    """Set the newest value of a key of the newest value of that name; both are made where missing."""
     item = newest(store, name)
-    if not isinstance(item, dict):
+    if item is None:
         push(store, name, {key: [value]})
+        return 1
+    if not isinstance(item, dict):
+        store[name][0] = {key: [value]}
         return 1
     values = item.get(key)
     if values:

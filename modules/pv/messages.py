@@ -76,21 +76,23 @@ def _first_line(msg: Message) -> str:
     return msg.text[start : msg.text.find("\n", start)].rstrip("\r")
 
 
+def _headers_start(msg: Message) -> int:
+    return msg.span(0)[0] if msg.names else msg.headers_end
+
+
 def _headers(msg: Message) -> str:
-    """From the first header to the empty line, without that."""
-    start = msg.span(0)[0] if msg.names else msg.headers_end
-    return msg.text[start : msg.headers_end]
+    """The headers, without the line end of the last."""
+    return msg.text[_headers_start(msg) : msg.headers_end].removesuffix("\r\n")
 
 
 def _first_part(msg: Message) -> str:
-    """First line and headers, with the empty line."""
-    return msg.text[: msg.body_offset]
+    """First line and headers, without the line end of the last."""
+    return msg.text[: msg.headers_end].removesuffix("\r\n")
 
 
 def _last_part(msg: Message) -> str:
     """All after the first line."""
-    start = msg.span(0)[0] if msg.names else msg.headers_end
-    return msg.text[start:]
+    return msg.text[_headers_start(msg) :]
 
 
 PVARS.plain("mb", "ctx.msg.text")

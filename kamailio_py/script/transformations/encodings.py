@@ -26,7 +26,7 @@ def encode_hexa(text: str) -> str:
 
 def decode_hexa(text: str) -> str | None:
     """Pairs of hex digits; an odd one at the end is left out."""
-    if not _HEX.issuperset(text) or len(text) == 1:
+    if not _HEX.issuperset(text[: len(text) & ~1]):
         return None
     return bytes.fromhex(text[: len(text) & ~1]).decode("latin-1")
 
@@ -107,10 +107,10 @@ def decode_base64t(text: str) -> str | None:
 def decode_base64url(text: str) -> str | None:
     """The alphabet for URLs, with or without padding; strict about the characters."""
     digits = text.rstrip("=")
-    if not _BASE64URL.fullmatch(digits) or len(digits) == 1:
+    if not _BASE64URL.fullmatch(digits) or len(digits) < 2:
         return None
     if len(digits) % 4 == 1:
-        digits += "A"
+        digits = digits[:-1]
     return base64.urlsafe_b64decode(digits + "=" * (-len(digits) % 4)).decode("latin-1")
 
 

@@ -43,7 +43,7 @@ def parse_params(text: str, separator: str = ";") -> Params | None:
                 start = pos
                 while pos < end and text[pos] not in stops:
                     pos += 1
-                if pos == start:
+                if pos == start and pos < end:
                     return None
                 value = text[start:pos]
             pos = _skip(text, pos)

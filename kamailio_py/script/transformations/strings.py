@@ -23,13 +23,22 @@ def _digest(name: str) -> Factory:
     return on_text(lambda text: hashlib.new(name, text.encode("latin-1"), usedforsecurity=False).hexdigest())
 
 
+def _number(text: str) -> int | None:
+    """As Kamailio's own conversion: a lone sign or nothing is 0, what has no place in 32 bits is no number."""
+    if text in ("", "-", "+"):
+        return 0
+    digits = text[1:] if text[0] in "-+" else text
+    if not digits.isdigit() or not digits.isascii():
+        return None
+    number = int(text)
+    return number if -0x80000000 <= number <= 0x7FFFFFFF else None
+
+
 def _int(cursor: Cursor) -> Apply:
     """The number in a text; a format prints the text it was."""
 
     def apply(ctx: Context, value: Value) -> Value:
-        if value.__class__ is str:
-            return parse_int(value, hexadecimal=False) if value else 0
-        return value
+        return _number(value) if isinstance(value, str) else value
 
     def text(ctx: Context, value: Value) -> Value:
         return None if apply(ctx, value) is None else value

@@ -60,7 +60,7 @@ def _param(cursor: Cursor) -> Apply:
         except BadUri:
             log.err(f"invalid uri [{value}]")
             return None
-        if not uri.params:
+        if not uri.params or uri.scheme == "tel":
             return ""
         params = parse_params(uri.params)
         if params is None:
@@ -98,11 +98,9 @@ def _addressed(uri: Uri, user: bool, rest: bool) -> str:
 
 
 def _tosocket(uri: Uri) -> str:
-    """`proto:host:port`, port and transport defaulted as for sending."""
-    if not uri.host:
-        return ""
-    transport = (uri.param("transport") or ("tls" if uri.scheme == "sips" else "udp")).lower()
-    if transport not in PROTOCOLS:
+    """`proto:host:port`; nothing without a transport."""
+    transport = uri.transport
+    if transport not in PROTOCOLS or not uri.host:
         log.warn("unknown transport protocol")
         return ""
     return f"{transport}:{uri.host}:{uri.port_text or 5060}"
@@ -118,7 +116,7 @@ URIS = members(
         "saor": _uri(lambda uri: _addressed(uri, True, False)),
         "suri": _uri(lambda uri: _addressed(uri, True, True)),
         "duri": _uri(lambda uri: _addressed(uri, False, True)),
-        "params": _uri(lambda uri: uri.params),
+        "params": _uri(lambda uri: "" if uri.scheme == "tel" else uri.params),
         "headers": _uri(lambda uri: uri.headers),
         "param": _param,
         "transport": _uri(_known("transport")),
@@ -170,7 +168,9 @@ NAMEADDRS = members({"uri": _nameaddr(1), "len": _nameaddr(2), "name": _nameaddr
 def _tobody(part: Callable[[NameAddr], str]) -> Factory:
     def work(text: str) -> str | None:
         try:
-            return part(NameAddr(text))
+            address = NameAddr(text)
+            Uri.parse(address.uri)
+            return part(address)
         except (BadMessage, BadUri):
             return None
 
