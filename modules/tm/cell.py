@@ -102,6 +102,7 @@ class Cell(Record):
     relayed = u32("branch whose reply was relayed plus one; LOCAL for a reply made here")
     turn = u32("process slot plus one of who works on replies and timeouts now")
     suspended = u32("blind branch of the suspension that is under way plus one")
+    resumes = u32("how often it was resumed")
     version = u32("counts up with every change of `attributes`")
     interval = u32("retransmission interval of the final reply now, in ms; 0 once the ACK came")
     mail = u64("first event that waits until the one at work is done; see turn.py")

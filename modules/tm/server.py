@@ -216,7 +216,7 @@ class Server:
         if before >= 200:
             t.lock.release()
             tm.arena.free(block)
-            log.err(f"can't generate {code} reply when a final {before} was sent out")
+            log.dbg(f"can't generate {code} reply when a final {before} was sent out")
             return -1
         old = u64[place]
         u64[place] = block
@@ -298,7 +298,7 @@ class Server:
         if not done & RETRANSMISSION:
             if done == ERROR_DELAYED:
                 if self.kill(t, ctx.msg, t.error) < 0:
-                    log.err("generation of a delayed stateful reply failed")
+                    log.warn("generation of a delayed stateful reply failed")
                     self.release_stored(t)
             elif not done or (ctx.msg.method == "ACK" and not done & RELEASED):
                 log.warn("script writer didn't release transaction")
@@ -321,6 +321,7 @@ class Server:
             return -1
         t.done |= RELEASED
         self.release_stored(t)
+        self.finish(ctx)
         return 1
 
     def release_stored(self, t: Transaction) -> None:

@@ -56,6 +56,7 @@ class Suspension:
             log.err("transaction has not been created yet")
             return -1
         if t.canceled:
+            self._answer_canceled(t)
             return OTHER_THAN_SUSPENDED
         if t.status >= 200:
             log.dbg(f"trasaction sent out a final response already - {t.status}")
@@ -85,11 +86,17 @@ class Suspension:
             return 0
         t.done &= ~FORWARDED
         if number == errors.E_CANCELED:
+            self._answer_canceled(t)
             return OTHER_THAN_SUSPENDED
         if number == errors.E_SCRIPT:
             return -3
         log.err("failed to add the blind UAC")
         return -1
+
+    def _answer_canceled(self, t: Transaction) -> None:
+        """Nothing will resume a cancelled request: answer it, unless the CANCEL's process was faster."""
+        if t.status < 200 and not self.tm.table.real_branches(t):
+            self.tm.server.reply_stored(t, 487, "Request canceled")
 
     def _suspend_reply(self, ctx: Context, t: Transaction) -> int:
         tm = self.tm
@@ -162,6 +169,8 @@ class Suspension:
         t.branch_set(number, Branch.status, 500)
         t.set(Cell.suspended, 0)
         t.set(Cell.state, state)
+        t.set(Cell.resumes, t.get(Cell.resumes) + 1)
+        t.resumed = t.get(Cell.resumes)
         t.lock.release()
         return 0
 
@@ -209,9 +218,12 @@ class Suspension:
         tm.state.save_run(ctx, t)
         points.point("tm.resume.done")
         t.lock.acquire()
-        if t.get(Cell.state) == State.CONTINUING:
-            t.set(Cell.state, State.ACTIVE)
-        unanswered = tm.replies.end(t)
+        # suspended again and resumed elsewhere before this run came to its end: it is that run's now
+        unanswered = t.get(Cell.resumes) == t.resumed
+        if unanswered:
+            if t.get(Cell.state) == State.CONTINUING:
+                t.set(Cell.state, State.ACTIVE)
+            unanswered = tm.replies.end(t)
         t.lock.release()
         if unanswered:
             error = t.error or (errors.E_CANCELED if t.canceled else errors.E_UNSPEC)

@@ -72,6 +72,8 @@ class Timers:
             tm.wheel.add(node, now + LATER, self.wait_kind)
         t.lock.release()
         if free:
+            if u32[t.word + _REFS] > 1:
+                log.warn(f"transaction [{t.index}:{t.label}] is freed although it is referenced")
             for listener in tm.events["destroyed"]:
                 listener(t)
             tm.table.free(t)

@@ -37,6 +37,8 @@ class Transaction:
     error = 0
     attributes = b""
     version = 0
+    resumed = 0
+    """Which of its resumptions this process has taken."""
     reply_msg: Message | None = None
     """The reply that is being worked on, for failure routes and $T_rpl."""
     reply_code = 0
