@@ -22,6 +22,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, Rank, function, pvar
 from kamailio_py.points import point
 from kamailio_py.script.context import Context
+from kamailio_py.script.pvars import inline
 from kamailio_py.shm.records import Record, raw, u32
 from kamailio_py.shm.trace import What
 from kamailio_py.shm.wheel import TimerNode
@@ -154,9 +155,9 @@ class Async(Module):
     def variable(self, inner: Inner) -> Getter:
         """$async(data), $async(gname)."""
         if inner.text == "data":
-            return lambda ctx: ctx.task_data
+            return inline("ctx.task_data")
         if inner.text == "gname":
-            return lambda ctx: ctx.task_group
+            return inline("ctx.task_group")
         log.err(f"unknown PV async name {inner.text}")
         raise ValueError(f'pvar "async" has an invalid name param [{inner.text}]')
 

@@ -13,7 +13,7 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, pvar
 from kamailio_py.script.context import Context
-from kamailio_py.script.pvars import printed
+from kamailio_py.script.pvars import inline, printed
 
 if TYPE_CHECKING:
     from kamailio_py.script.pvars import Getter, Inner
@@ -61,8 +61,7 @@ class Variables(Module):
         if name == "reply_type":
             return self._reply_type
         if name in ("id_index", "id_label"):
-            attribute = name.removeprefix("id_")
-            return lambda ctx: getattr(ctx.t, attribute) if ctx.t is not None else None
+            return inline(f"ctx.t.{name.removeprefix('id_')} if ctx.t is not None else None")
         if name in ("id_index_n", "id_label_n"):
             attribute = name[3:-2]
             return lambda ctx: getattr(ctx.t, attribute) if self._make(ctx) else None
