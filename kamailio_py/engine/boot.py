@@ -69,8 +69,7 @@ def boot(core: Core, path: str, options: Options) -> Config:
 
 
 def _debug_level(core: Core, options: Options) -> None:
-    cfg = core.cfg
-    if options.debug is not None:
-        cfg.debug = options.debug
-    cfg.debug += options.debug_steps
-    log.settings.level = cfg.debug
+    """-d and --debug win over the config; each -d is one level more."""
+    level = core.cfg.debug if options.debug is None else options.debug
+    core.cfg.set("debug", level + options.debug_steps)
+    log.settings.level = core.cfg.debug

@@ -8,7 +8,7 @@ from kamailio_py.config.arguments import STR, Fixup
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.message import METHODS
+from kamailio_py.sip.message_text import METHODS
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context

@@ -1,0 +1,227 @@
+"""What the headers of a message say: each value is parsed when somebody asks for it, and kept.
+
+Also what Kamailio checks of a message before its script sees it, and before it can be answered.
+"""
+
+from __future__ import annotations
+
+from kamailio_py.sip.cseq import parse_cseq
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.lazy import lazy
+from kamailio_py.sip.message_text import METHODS, MessageText
+from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values
+from kamailio_py.sip.via import Via
+
+_SPACE = " \t\r\n"
+_BLANK = " \t"
+_DIGITS = frozenset("0123456789")
+_LONGEST = 2147483639
+_MANDATORY = frozenset(("via", "from", "to", "call-id", "cseq"))
+_ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwards"))
+"""Headers a message may have once; Kamailio stops reading at the second."""
+
+
+class MessageValues(MessageText):
+    """The parsed values of a message's headers."""
+
+    @lazy
+    def method(self) -> str:
+        """Method of a request; of a reply the method in its CSeq, "" if that is missing."""
+        try:
+            method = self.cseq_method
+        except BadMessage:
+            return ""
+        upper = method.upper()
+        return upper if upper in METHODS else method
+
+    @lazy
+    def via(self) -> Via:
+        """The top Via; BadMessage if there is none or it is bad."""
+        names = self.names
+        if names and names[0] == "via" and "_starts" not in self.__dict__:
+            start = self._headers_start
+            line = self._lines[0]
+            return Via(self.text, start + line.find(":") + 1, start + len(line))
+        i = self.find("via")
+        if i < 0:
+            raise BadMessage(self.broken or "no Via")
+        start, end = self.value_span(i)
+        return Via(self.text, start, end)
+
+    @lazy
+    def via2(self) -> Via | None:
+        """The second Via, in the same header or in the next one."""
+        vias = self.vias()
+        return vias[1] if len(vias) > 1 else None
+
+    def vias(self) -> list[Via]:
+        """All Vias, top first; BadMessage if one is bad."""
+        found = []
+        for i, name in enumerate(self.names):
+            if name == "via":
+                start, end = self.value_span(i)
+                while True:
+                    via = Via(self.text, start, end)
+                    found.append(via)
+                    if not via.more:
+                        break
+                    start = self.text.index(",", via.end) + 1
+        return found
+
+    def _address(self, name: str) -> NameAddr:
+        i = self.find(name)
+        if i < 0:
+            raise BadMessage(f"no {name.capitalize()}")
+        return parse_address(self.raw_value(i))
+
+    @lazy
+    def from_(self) -> NameAddr:
+        """From; BadMessage if it is missing or bad."""
+        return self._address("from")
+
+    @lazy
+    def to(self) -> NameAddr:
+        """To; BadMessage if it is missing or bad."""
+        return self._address("to")
+
+    @lazy
+    def call_id(self) -> str:
+        """Call-ID with the blanks that follow it, as it enters Kamailio's hashes; BadMessage if there is none."""
+        i = self.find("call-id")
+        if i < 0:
+            raise BadMessage("no Call-ID")
+        return self.raw_value(i)
+
+    @lazy
+    def cseq(self) -> tuple[str, str]:
+        """CSeq's number and method as written; BadMessage if it is missing or bad."""
+        i = self.find("cseq")
+        if i < 0:
+            raise BadMessage("no CSeq")
+        return parse_cseq(self.raw_value(i).rstrip(_SPACE))
+
+    @property
+    def cseq_number(self) -> str:
+        return self.cseq[0]
+
+    @property
+    def cseq_method(self) -> str:
+        return self.cseq[1]
+
+    @lazy
+    def contacts(self) -> list[NameAddr] | str:
+        """All Contacts, or "*"; BadMessage if one is bad."""
+        found: list[NameAddr] = []
+        for value in self.headers("contact"):
+            if value == "*":
+                return "*"
+            found += [NameAddr(part) for part in split_values(value) if part]
+        return found
+
+    @lazy
+    def routes(self) -> list[NameAddr]:
+        """All Routes; BadMessage if one is bad."""
+        return [NameAddr(part) for value in self.headers("route") for part in split_values(value)]
+
+    @lazy
+    def content_length(self) -> int | None:
+        """Content-Length, None if there is none; BadMessage if it is no number."""
+        value = self.header("content-length")
+        if value is None:
+            return None
+        if value == "0":
+            return 0
+        if not value or not _DIGITS.issuperset(value) or len(value.lstrip("0")) > 10 or int(value) > _LONGEST:
+            raise BadMessage("bad Content-Length")
+        return int(value)
+
+    def check(self) -> None:
+        """What Kamailio checks before a message reaches the script; BadMessage: it is discarded without an answer.
+
+        It reads headers until it has seen Via, From, To, Call-ID and CSeq. What is wrong before that is fatal, what is
+        wrong later shows only when somebody asks (`require_headers`).
+        """
+        names = self.names
+        if self.broken is None and "_wrong" not in self.__dict__ and self._is_plain(names):
+            return
+        try:
+            last = max(
+                names.index("via"), names.index("from"), names.index("to"), names.index("call-id"), names.index("cseq")
+            )
+        except ValueError:
+            raise BadMessage(self.broken or "mandatory header missing") from None
+        self._check_headers(last + 1)
+
+    def _is_plain(self, names: list[str]) -> bool:
+        """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""
+        different = set(names)
+        if len(different) != len(names) or not different >= _MANDATORY or "retry-after" in different:
+            return False
+        lines = self._lines
+        own = self.__dict__
+        try:
+            if self.via.more:
+                return False
+            line = lines[names.index("to")]
+            own["to"] = parse_address(line[line.find(":") + 1 :].strip(_BLANK))
+            name, *words = lines[names.index("cseq")].split(" ")
+            if len(words) == 2 and name[-1] == ":" and words[0].isdecimal() and words[1].isalpha():
+                own["cseq"] = (words[0], words[1])
+            else:
+                self.cseq  # noqa: B018  # raises where it is bad, as does the next
+            self.content_length  # noqa: B018
+        except BadMessage:
+            return False
+        own["_wrong"] = ""
+        return True
+
+    @lazy
+    def _wrong(self) -> str:
+        """What is wrong with the headers as a whole, or ""."""
+        if self.broken is None and self._is_plain(self.names):
+            return ""
+        try:
+            self._check_headers(len(self.names))
+        except BadMessage as error:
+            return error.reason
+        return self.broken or ""
+
+    def require_headers(self) -> None:
+        """BadMessage unless Kamailio can read all headers: none is bad, and none is double that may not be."""
+        if self._wrong:
+            raise BadMessage(self._wrong)
+
+    def _check_headers(self, end: int) -> None:
+        """Parse what Kamailio parses while it reads the headers before index `end`."""
+        seen = set()
+        vias = 0
+        for name in self.names[:end]:
+            if name in _ONCE:
+                if name in seen:
+                    raise BadMessage(f"duplicate {name}")
+                seen.add(name)
+            elif name == "via":
+                vias += 1
+            elif name == "retry-after":
+                seen.add(name)
+        # each parses on first access and raises where it is bad
+        self.via  # noqa: B018
+        if vias > 1 or self.via.more:
+            self._check_vias(vias)
+        if "to" in seen:
+            self.to  # noqa: B018
+        if "cseq" in seen:
+            self.cseq  # noqa: B018
+        if "content-length" in seen:
+            self.content_length  # noqa: B018
+        if "retry-after" in seen:
+            value = self.value(self.find("retry-after"))
+            if value[:1] not in _DIGITS or (value.isdecimal() and len(value) > 10):
+                raise BadMessage("bad Retry-After")
+
+    def _check_vias(self, headers: int) -> None:
+        for i in self.indexes("via")[:headers]:
+            start, end = self.value_span(i)
+            via = Via(self.text, start, end)
+            while via.more:
+                via = Via(self.text, self.text.index(",", via.end) + 1, end)
