@@ -70,6 +70,8 @@ class Engine:
         core.count(self._received)
         self._next_id += 1
         msg.id = self._next_id
+        if msg.version != "SIP/2.0" and not msg.is_sip:
+            raise BadMessage(f"version {msg.version} is not SIP's")
         msg.check()
         ctx = Context(core, msg)
         for accept in core.pre_script:
