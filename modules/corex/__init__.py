@@ -46,10 +46,10 @@ def parse_q(text: str) -> int:
     text = text.strip()
     whole, point, rest = text.partition(".")
     if (point and not rest) or not (whole + rest).isdecimal():
-        raise ValueError(text)
+        raise ValueError(f"no quality between 0 and 1: {text}")
     q = int(whole or 0) * 1000 + int((rest + "000")[:3])
     if q > 1000:
-        raise ValueError(text)
+        raise ValueError(f"no quality between 0 and 1: {text}")
     return q
 
 

@@ -60,8 +60,8 @@ def all_of(memory: SharedMemory, actions: list[Callable[[], Any]]) -> None:
     assert [wait(pid) for pid in pids] == [0] * len(pids)
 
 
-def killed_at(memory: SharedMemory, slot: int, step: int, action: Callable[[], Any]) -> bool:
-    """Whether the actor came to that step, and died there."""
+def killed_at(memory: SharedMemory, slot: int, step: int, action: Callable[[], Any], also: str = "") -> bool:
+    """Whether the actor came to that step, and died there; steps in files with `also` in their path count, too."""
 
     def count_down() -> None:
         left = step
@@ -75,7 +75,8 @@ def killed_at(memory: SharedMemory, slot: int, step: int, action: Callable[[], A
             return local
 
         def trace(frame: Any, event: str, _: Any) -> Any:
-            if _ROOM not in frame.f_code.co_filename:
+            path = frame.f_code.co_filename
+            if _ROOM not in path and not (also and also in path):
                 return None
             frame.f_trace_opcodes = True
             return local
