@@ -71,7 +71,7 @@ class Inner:
     @property
     def pvar(self) -> PVar | None:
         if self._pvar is None and self.text[:1] == "$":
-            self._pvar = self.registry.parse(self.text)
+            self._pvar = self.registry.parse_at(self.text, 0)[0]
         return self._pvar
 
     @property

@@ -323,6 +323,11 @@ def _branch(path: Path) -> Raw:
     return get
 
 
+def _expires(path: Path) -> Raw:
+    _end(path)
+    return lambda ctx: ctx.msg.header("expires")
+
+
 def _header(name: str) -> Callable[[Path], Raw]:
     def resolve(path: Path) -> Raw:
         _end(path)
@@ -336,7 +341,7 @@ ROOTS: dict[str, Callable[[Path], Raw]] = {
     **{
         name.replace("-", "_"): _header(name)
         for name in (
-            "call-id", "content-length", "content-type", "date", "event", "expires", "identity", "identity-info",
+            "call-id", "content-length", "content-type", "date", "event", "identity", "identity-info",
             "max-forwards", "min-se", "organization", "priority", "session-expires", "sip-if-match", "subject",
             "user-agent",
         )
@@ -347,6 +352,7 @@ ROOTS: dict[str, Callable[[Path], Raw]] = {
     "cseq": _cseq,
     "dst": _destination,
     "dst_uri": _dst_uri,
+    "expires": _expires,
     "message": _message,
     "method": _method,
     "msg": _message,

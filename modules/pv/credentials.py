@@ -67,7 +67,8 @@ PVARS.plain("ado", _named("opaque"))
 # who to account: the user whose credentials were accepted, or else the one in From
 
 AUTHORIZED = "auth"
-"""The name under which whoever accepted credentials leaves them in the notes of the run, as parse_credentials() gives them."""
+"""The name under which whoever accepted credentials leaves them in the notes of the run, as parse_credentials()
+gives them."""
 
 
 def _account(part: Callable[[str, str], str]) -> Getter:

@@ -24,14 +24,6 @@ _LISTED = ("via", "contact", "route", "record-route", "diversion")
 """Headers of which `$hfl` numbers the values and not the headers."""
 
 
-def body_of(msg: Message, index: int) -> str:
-    """A header's value as Kamailio has it: as written, with what blanks and folds are in it and behind it."""
-    start, end = msg.span(index)
-    text = msg.text
-    start = text.find(":", start) + 1
-    return text[start:end].rstrip("\r\n").lstrip(" \t\r\n")
-
-
 def _name(inner: Inner) -> Callable[[Context], str]:
     """The canonical header name at run time."""
     if inner.pvar is None:
@@ -48,14 +40,15 @@ def _hdr(inner: Inner) -> Getter:
 
         def first(ctx: Context) -> Value:
             msg = ctx.msg
-            return body_of(msg, msg.names.index(name)) if name in msg.names else None
+            return msg.raw_value(msg.names.index(name)) if name in msg.names else None
 
         return first
     if inner.all:
 
         def every(ctx: Context) -> Value:
             msg = ctx.msg
-            return ",".join([body_of(msg, at) for at in msg.indexes(name_of(ctx))]) or None
+            found = msg.indexes(name_of(ctx))
+            return ",".join([msg.raw_value(at) for at in found]) if found else None
 
         return every
     position = inner.position()
@@ -66,7 +59,7 @@ def _hdr(inner: Inner) -> Getter:
             log.err("invalid index")
             return None
         found = ctx.msg.indexes(name_of(ctx))
-        return body_of(ctx.msg, found[index]) if -len(found) <= index < len(found) else None
+        return ctx.msg.raw_value(found[index]) if -len(found) <= index < len(found) else None
 
     return get
 
@@ -89,7 +82,7 @@ def _values(msg: Message, name: str) -> list[str]:
             return []
     found: list[str] = []
     for at in msg.indexes(name):
-        value = body_of(msg, at)
+        value = msg.raw_value(at)
         if name == "contact":
             # the parser keeps the contacts of one header in reverse
             if value != "*":
@@ -114,7 +107,7 @@ def _hfl(inner: Inner) -> Getter:
             log.err("invalid index")
             return None
         if name not in _LISTED:
-            found = [body_of(ctx.msg, at) for at in ctx.msg.indexes(name)]
+            found = [ctx.msg.raw_value(at) for at in ctx.msg.indexes(name)]
             return found[index] if -len(found) <= index < len(found) else None
         try:
             found = _values(ctx.msg, name)
@@ -151,7 +144,7 @@ def _body(name: str) -> Getter:
 
     def get(ctx: Context) -> Value:
         msg = ctx.msg
-        return body_of(msg, msg.names.index(name)) or None if name in msg.names else None
+        return msg.raw_value(msg.names.index(name)) or None if name in msg.names else None
 
     return get
 
