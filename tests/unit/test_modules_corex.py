@@ -72,7 +72,8 @@ CASES = {
               "udp:127.0.0.1:5060 udp:1.2.3.4:9999 s2 1 [] s2 s2 <null> [] [] []"),
     "sock": ('$var(s) = "udp:1.2.3.4:5061"; $var(t) = "1.2.3.4"; $var(u) = "sip:1.2.3.4:5060";'
              ' $var(out) = $_s($(var(s){sock.host}) $(var(s){sock.port}) $(var(s){sock.proto}) $(var(s){sock.touri})'
-             ' $(var(t){sock.host})|$(var(t){sock.port})|$(var(t){sock.proto})|$(var(t){sock.touri}) [$(var(u){sock.host})]);',
+             ' $(var(t){sock.host})|$(var(t){sock.port})|$(var(t){sock.proto})|$(var(t){sock.touri})'
+             ' [$(var(u){sock.host})]);',
              "1.2.3.4 5061 udp sip:1.2.3.4:5061;transport=udp 1.2.3.4|||sip:1.2.3.4 []"),
     "subdomains": ('$var(out) = ""; if (is_myself("sip:example.org")) $var(out) = $var(out) + "1";'
                    ' if (is_myself("sip:a.b.Example.ORG:5099")) $var(out) = $var(out) + "2";'
