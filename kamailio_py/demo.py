@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 from sipmessage import URI, Address, CSeq, Message, Request, Response, Via
 
@@ -73,8 +74,13 @@ def attach(pid: int) -> SharedMemory | None:
 
 def timeline(memory: SharedMemory) -> Iterable[str]:
     """The events of the newest transaction, one line each."""
+    deadline = time.monotonic() + 1.0
     try:
-        events = memory.trace.events()
+        # the answer may be here before the process that sent it has noted so
+        while (events := memory.trace.events()) and time.monotonic() < deadline:
+            if events[-1].what is What.REPLIED:
+                break
+            time.sleep(0.01)
         created = [event for event in events if event.what is What.CREATED]
         if not created:
             return
@@ -99,7 +105,10 @@ def main() -> int:
         print(f"something listens on port {given.port} already; try `make run PORT=5070`", file=sys.stderr)
         return 1
     command = [sys.executable, "-m", "kamailio_py.server", "-f", given.cfg, "-DD", "-E"]
-    command += [] if given.port == 5060 else ["-l", f"udp:{HOST}:{given.port}"]
+    if given.port != 5060:
+        # a config that names its port PORT is told; any other one listens there too
+        names_port = "PORT" in Path(given.cfg).read_text()
+        command += ["-A", f"PORT={given.port}"] if names_port else ["-l", f"udp:{HOST}:{given.port}"]
     print("$ kamailio-py " + " ".join(command[3:]), flush=True)
     server = subprocess.Popen(command)
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the server too, which stops; then this ends

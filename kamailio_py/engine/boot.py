@@ -48,7 +48,7 @@ def boot(core: Core, path: str, options: Options) -> Config:
         for name, value in options.globals.items():
             registry.set_global(name, value)
         _debug_level(core, options)
-        listens = [parse_listen(text) for text in options.listens] or config.listens
+        listens = [*map(parse_listen, options.listens), *config.listens]
         core.addresses.listen(listens)
         for alias in config.aliases:
             core.addresses.add_alias(alias.endpoint)

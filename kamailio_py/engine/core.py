@@ -152,7 +152,9 @@ class Core:
 
     @staticmethod
     def faked_message() -> Message:
-        return Message(FAKED_REQUEST, "127.0.0.1", 5060)
+        msg = Message(FAKED_REQUEST, "127.0.0.1", 5060)
+        msg.id = 1
+        return msg
 
     def faked_context(self) -> Context:
         return Context(self, self.faked_message())

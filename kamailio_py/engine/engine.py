@@ -98,6 +98,12 @@ class Engine:
         msg.id = self._next_id
         if "via" not in msg.names:
             raise BadMessage("no via found in reply")
+        if self._pre_routing is not None:
+            ctx = Context(core, msg)
+            core.run(self._pre_routing, ctx, RouteType.REQUEST)
+            if ctx.dropped:
+                core.count(self._dropped_replies)
+                return
         if self._reply is not None:
             ctx = Context(core, msg)
             result = core.run(self._reply, ctx, RouteType.CORE_ONREPLY)
