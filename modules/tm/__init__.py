@@ -8,6 +8,7 @@ A transaction is a cell in shared memory (cell.py) that any process may work on;
     forward, canceling     t_relay(), CANCEL
     replies, turns         replies of branches, one at a time; failures: the routes they run
     suspension             t_suspend() and t_continue()
+    serial                 contacts tried one after the other
     state                  what of a run is kept in shared memory
     timers                 what the timer process does
     uac                    requests of our own
@@ -28,9 +29,11 @@ from kamailio_py.modules.tm.api import EVENTS, Api
 from kamailio_py.modules.tm.cancel import Canceling
 from kamailio_py.modules.tm.cell import Flag
 from kamailio_py.modules.tm.client import Client
+from kamailio_py.modules.tm.contacts import Contacts
 from kamailio_py.modules.tm.failure import Failures
 from kamailio_py.modules.tm.forward import Forward
 from kamailio_py.modules.tm.functions_armed import ArmedFunctions
+from kamailio_py.modules.tm.functions_contacts import ContactFunctions
 from kamailio_py.modules.tm.functions_query import QueryFunctions
 from kamailio_py.modules.tm.functions_relay import RelayFunctions
 from kamailio_py.modules.tm.functions_server import ServerFunctions
@@ -54,7 +57,7 @@ if TYPE_CHECKING:
 log = get_logger("tm")
 
 
-class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, Parameters, Module):
+class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, ContactFunctions, Parameters, Module):
     """Transactions: stateful forwarding and answering, suspension."""
 
     name = "tm"
@@ -94,6 +97,7 @@ class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, Parame
         self.turns = Turns(self, self.replies.work)
         self.suspension = Suspension(self)
         self.uac = Uac(self)
+        self.serial = Contacts(core, self.contacts_avp, self.contact_flows_avp)
         core.post_script.append(self.server.finish)
         core.reply_handlers.append(self.replies.received)
 

@@ -179,8 +179,25 @@ class Canceling:
             tm.turns.take(t, (Kind.FAKE, number, 487, None))
             return True
         if status < 100 and method == KEEP_TRYING:
+            if reason:
+                self._keep_reason(t, reason.partition(";text=")[0].rstrip("\r\n") + "\r\n")
             return True
         return self._send(t, number, reason)
+
+    def _keep_reason(self, t: Transaction, reason: str) -> None:
+        """For CANCELs that are sent later."""
+        if t.get_word(Cell.cancel_reason):
+            return
+        block = self.tm.arena.store(reason.encode("latin-1"), self.tm.table.cancels)
+        t.lock.acquire()
+        if t.get_word(Cell.cancel_reason):
+            block, unused = 0, block
+        else:
+            unused = 0
+            t.set_word(Cell.cancel_reason, block)
+        t.lock.release()
+        if unused:
+            self.tm.arena.free(unused)
 
     def _send(self, t: Transaction, number: int, reason: str) -> bool:
         tm = self.tm

@@ -49,7 +49,6 @@ class Flag:
     HOP_CANCEL = 1 << 16
     DEAD = 1 << 17  # out of the table; freed with the last reference
     NO_ACK = 1 << 18  # a local INVITE whose 2xx is acknowledged by the module that made it
-    URI_CONSUMED = 1 << 19  # when it was suspended the request-URI had been used for a branch already
 
 
 class BranchFlag:

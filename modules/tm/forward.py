@@ -140,6 +140,7 @@ class Forward:
             else:
                 lowest = min(lowest, number)
         self._consume(t, msg)
+        t.set(Cell.on_branch, 0)  # it is armed for one forwarding
         if not added:
             if not places:
                 log.err("no branches for forwarding")

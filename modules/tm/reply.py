@@ -87,13 +87,19 @@ class Replies:
         t.lock.release()
         if invite and code >= 300:
             tm.acks.send_hop(t, number, msg)
-        if invite and code < 200 and flags & BranchFlag.CANCELED:
-            tm.canceling.cancel_branch(t, number, force=True)
         for listener in tm.events["response-in"]:
             listener(t, number, msg)
         if flags & _HELD:
             return  # the branch's reply is suspended: this is a retransmission of it, or will be sent again
-        if not self._onreply(t, number, code, msg):
+        passed = self._onreply(t, number, code, msg)
+        if invite and code < 200 and t.branch_flags(number) & BranchFlag.CANCELED:
+            t.lock.acquire()
+            if t.branch_status(number) < code:
+                t.branch_set(number, Branch.status, code)
+            t.lock.release()
+            if tm.canceling.cancel_branch(t, number, force=True):
+                return
+        if not passed:
             return
         points.point("tm.reply.decide")
         self._decide(t, number, code, msg)
@@ -316,6 +322,11 @@ class Replies:
             t.branch_set(number, Branch.flags, flags & ~_HELD)
         tm.client.stop(t, number)
         blind = flags & BranchFlag.BLIND
+        if blind and t.get(Cell.suspended) == number + 1:
+            # nobody resumed it in time, and nobody can any more
+            t.set(Cell.suspended, 0)
+            if t.get(Cell.state) == State.SUSPENDED:
+                t.set(Cell.state, State.ACTIVE)
         t.lock.release()
         if (
             code == 408

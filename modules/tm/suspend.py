@@ -74,10 +74,14 @@ class Suspension:
         msg = ctx.msg
         if t.is_invite and t.flags & Flag.AUTO_INV_100 and t.status < 100:
             tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)
-        if not (tm.state.save_script(msg, t) and tm.state.save_attributes(ctx, t)):
+        # branches and branch flags end with the run, as they do for Kamailio
+        own = msg.__dict__
+        ending = {name: own.pop(name) for name in ("branches", "branch_flags") if name in own}
+        saved = tm.state.save_script(msg, t) and tm.state.save_attributes(ctx, t)
+        own.update(ending)
+        if not saved:
             return -1
         t.set(Cell.message_flags, msg.flags)
-        t.set_flag(Flag.URI_CONSUMED, not tm.forward.uri_is_new(t, msg))
         points.point("tm.suspend.saved")
         # From here on another process may resume it: nothing of the cell is this run's any more.
         t.done |= FORWARDED
@@ -210,7 +214,6 @@ class Suspension:
         tm = self.tm
         msg = t.request()
         ctx = tm.state.context(t, msg)
-        t.consumed = (msg.new_uri, msg.dst_uri) if t.flags & Flag.URI_CONSUMED else None
         if prepare is not None:
             prepare(ctx)
         if entry is not None and tm.core.run(entry, ctx, RouteType.FAILURE) < 0:

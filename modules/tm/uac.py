@@ -9,6 +9,7 @@ from __future__ import annotations
 import marshal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
@@ -40,6 +41,7 @@ class Uac:
         self.callbacks: dict[str, Callback] = {}
         self.local = tm.core.statistic("tm", "total_local")
         self._requests = 0
+        self._tag = f"{tm.core.random.getrandbits(128):032x}"
         self._prefix = f"{tm.core.random.getrandbits(64):016x}"
 
     def call_id(self) -> str:
@@ -49,9 +51,9 @@ class Uac:
         host = sockets[0].host if sockets else "localhost"
         return f"{self._prefix}-{self.tm.slot}-{self._requests}@{host}"
 
-    def tag(self) -> str:
-        """A new From-tag."""
-        return f"{self.tm.core.random.getrandbits(128):032x}"
+    def tag(self, call_id: str) -> str:
+        """A From-tag: the part of this server and that of the call."""
+        return f"{self._tag}-{crc32(call_id.encode('latin-1')):08x}"
 
     def request(
         self,
@@ -75,13 +77,13 @@ class Uac:
         if target is None:
             log.err(f"no way to send {method} to {next_hop or ruri}")
             return None
+        call_id = call_id or self.call_id()
         try:
             if not NameAddr(from_).tag:
-                from_ += f";tag={self.tag()}"
+                from_ += f";tag={self.tag(call_id)}"
         except BadMessage as error:
             log.err(f"bad From: {error.reason}")
             return None
-        call_id = call_id or self.call_id()
         index = transaction_index(call_id, str(cseq))
         value = f"{tm.core.random.getrandbits(32):x}".ljust(32, "0")
         text = build_request(

@@ -186,7 +186,7 @@ def test_timeout_while_suspended_runs_the_failure_route(house: House) -> None:
     house.request("MESSAGE")
     house.advance(30.1)
     assert house.take() == ["MESSAGE sip:fallback@127.0.0.1:7001 SIP/2.0"]
-    assert house.tm.api.resume(*idents[0], route) == 1
+    assert house.tm.api.resume(*idents[0], route) == -2
     assert runs == []
     house.advance(0.1)
 
