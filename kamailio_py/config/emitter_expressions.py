@@ -122,7 +122,7 @@ class Expressions:
             case nodes.PVariable():
                 return self._pvariable(e)
             case nodes.Attribute(text=plain):
-                return self.of_pvar(self._known(e.at, lambda: self.names.pvar(f"$avp({plain})")))
+                return self.of_pvar(self._known(e.at, lambda: self.names.pvar(f"%{plain}")))
             case nodes.Select(text=text):
                 return self.of_pvar(self._known(e.at, lambda: self.names.select(text)))
             case nodes.Identifier(name=plain):
@@ -144,7 +144,7 @@ class Expressions:
             raise reject(at, str(error)) from None
 
     def pvar(self, e: nodes.PVariable | nodes.Attribute) -> PVarSpec:
-        text = e.text if isinstance(e, nodes.PVariable) else f"$avp({e.text})"
+        text = e.text if isinstance(e, nodes.PVariable) else f"%{e.text}"
         return self._known(e.at, lambda: self.names.pvar(text))
 
     def _pvariable(self, e: nodes.PVariable) -> Value:

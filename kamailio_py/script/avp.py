@@ -85,13 +85,16 @@ def bind_set(inner: Inner, aliases: Mapping[str, Name]) -> Setter:
 
 
 def fallback(name: str) -> PVarExport:
-    """What a bare `$name` is in the dialect without strict pseudo-variables: the AVP of that name."""
-    none: dict[str, Name] = {}
-    return PVarExport(name, lambda inner: _plain(name), lambda inner: bind_set(_named(inner, name), none))
+    """What a bare `$name` is in the dialect without strict pseudo-variables: the AVP of that name, with one value."""
 
+    def write(ctx: Context, value: Value) -> bool:
+        if value is None:
+            ctx.avps.pop(name, None)
+        else:
+            ctx.avps[name] = [value]
+        return True
 
-def _named(inner: Inner, name: str) -> Inner:
-    return type(inner)(inner.registry, "s:" + name, True)
+    return PVarExport(name, lambda inner: _plain(name), lambda inner: write)
 
 
 def _plain(name: Name) -> Getter:

@@ -219,7 +219,12 @@ class PVarRegistry:
         self.classes.setdefault(name, transformation)
 
     def parse(self, text: str, strict: bool = True) -> PVar:
-        """The pseudo-variable that `text` is as a whole."""
+        """The pseudo-variable that `text` is as a whole; `%name` is the AVP of that name."""
+        if text[:1] == "%" and self.fallback is not None:
+            export = self.fallback(text[1:])
+            inner = Inner(self)
+            assert export.bind_set is not None
+            return PVar(text, text[1:], inner, export.bind(inner), export.bind_set(inner))
         pvar, end = self.parse_at(text, 0, strict)
         if end != len(text):
             raise ValueError(f"Can't get from cache: {text}")
@@ -280,7 +285,7 @@ class PVarRegistry:
                 raise ValueError(f'bad pvar name "{text[start:]}" ({text[pos : pos + 1]})')
             pos += 1
         whole = text[start:pos]
-        export = self._lookup(name, whole, given, strict)
+        export = self._lookup(name, whole, strict)
         self._check(export, inner_text, given, index)
         inner = Inner(self, inner_text, given, index)
         get = export.bind(inner)
@@ -290,19 +295,17 @@ class PVarRegistry:
             pvar.transform(steps)
         return pvar, pos
 
-    def _lookup(self, name: str, whole: str, given: bool, strict: bool) -> PVarExport:
+    def _lookup(self, name: str, whole: str, strict: bool) -> PVarExport:
         export = self.exports.get(name)
         bare = whole == f"${name}"
-        if export is not None and not (bare and not strict and export.inner):
+        if export is not None and not (bare and export.inner):
             return export
+        complaint = f'error searching pvar "{name}"' if export is None else f'pvar "{name}" expects an inner name'
+        log.err(complaint)
+        log.err(f"wrong char [{whole[-1]}/{ord(whole[-1])}] in [{whole}] at [{len(whole) - 1} (0)]")
         if not strict and bare and self.fallback is not None:
-            if export is None:
-                log.err(f'error searching pvar "{name}"')
-            else:
-                log.err(f'pvar "{name}" expects an inner name')
-            log.err(f"wrong char [{whole[-1]}/{ord(whole[-1])}] in [{whole}] at [{len(whole) - 1} (0)]")
             return self.fallback(name)
-        raise ValueError(f'Can\'t get from cache: {whole} (error searching pvar "{name}")')
+        raise ValueError(complaint)
 
     @staticmethod
     def _check(export: PVarExport, inner: str, given: bool, index: int | PVar | str | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
-from kamailio_py.script.pvars import Getter, Inner, Setter, numbered
+from kamailio_py.script.pvars import Getter, Inner, Setter, inline, numbered
 from kamailio_py.script.values import Value
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
@@ -32,13 +32,8 @@ def _method_id(ctx: Context) -> int:
     return METHODS.get(ctx.msg.method.upper(), OTHER_METHOD)
 
 
-def _method(ctx: Context) -> Value:
-    """As written in a request, of a reply the method in its CSeq."""
-    msg = ctx.msg
-    return (msg.method_text if msg.is_request else msg.method) or None
-
-
-_method.source = "ctx.msg.method"  # type: ignore[attr-defined]
+_method = inline("(ctx.msg.method_text or ctx.msg.method or None)")
+"""As written in a request, of a reply the method in its CSeq."""
 
 
 # the first line
