@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 SIP_PORT = 5060
 _COPIED = frozenset(("via", "from", "to", "call-id", "cseq"))
+_COPIED_WITH_ROUTES = _COPIED | {"record-route"}
 _SPACE = " \t\r\n"
 
 
@@ -54,20 +55,19 @@ def build_reply(
     """
     msg.require_headers()
     out = [f"{msg.version} {status:03d} {reason}\r\n"]
-    with_record_route = 180 <= status < 300
-    lines, first = msg._lines, True
-    for i, name in enumerate(msg.names):
-        if name == "via":
-            if first:
-                first = False
-                out.append(_first_via(msg, i))
+    copied = _COPIED_WITH_ROUTES if 180 <= status < 300 else _COPIED
+    first = True
+    for name, line in zip(msg.names, msg._lines, strict=True):
+        if name in copied:
+            if name == "via":
+                if first:
+                    first = False
+                    out.append(_first_via(msg, line))
+                else:
+                    out.append(line.rstrip("\r\n") + "\r\n")
+            elif to_tag and name == "to":
+                out.append(_tagged(msg, line, to_tag))
             else:
-                out.append(lines[i].rstrip("\r\n") + "\r\n")
-        elif name in _COPIED or (with_record_route and name == "record-route"):
-            if to_tag and name == "to":
-                out.append(_tagged(msg, i, to_tag))
-            else:
-                line = lines[i]
                 out.append(line if line[-1] == "\n" else line + "\r\n")
     if "reply_headers" in msg.__dict__:
         out += msg.reply_headers
@@ -77,11 +77,14 @@ def build_reply(
     return "".join(out)
 
 
-def _first_via(msg: Message, i: int) -> str:
+def _first_via(msg: Message, line: str) -> str:
     """The header with the top Via, `received` and `rport` put in."""
     via = msg.via
+    line = line.rstrip("\r\n")
+    if via.host == msg.src_ip and via.rport is None and via.received is None and not msg.force_rport and msg.is_sip:
+        return line + "\r\n"
+    i = msg.find("via")
     received, rport = received_param(msg, via), rport_param(msg, via)
-    line = msg._lines[i].rstrip("\r\n")
     if not msg.is_sip:
         line = "S" + line[1:]
     if rport and via.rport is not None:
@@ -91,9 +94,8 @@ def _first_via(msg: Message, i: int) -> str:
     return f"{line}{rport}{received}\r\n"
 
 
-def _tagged(msg: Message, i: int, tag: str) -> str:
+def _tagged(msg: Message, line: str, tag: str) -> str:
     """The To header with this tag."""
-    line = msg._lines[i]
     stripped = line.rstrip("\r\n")
     rest = line[len(stripped) :] or "\r\n"
     if rest[-1] != "\n":

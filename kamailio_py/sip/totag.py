@@ -12,19 +12,18 @@ if TYPE_CHECKING:
 
 
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+_DIGITS = [f"{_REVERSED[byte] ^ 0xFF:02x}"[::-1] for byte in range(256)]
 SL_SIGNATURE, SL_SEPARATOR = "KAMAILIO-stateless", "."
 TM_SIGNATURE, TM_SEPARATOR = "SER-TM/tags", "-"
 
 
-def crc16(text: str) -> int:
-    """CRC-16/X-25, by way of the standard library's CRC-CCITT, which has the bits the other way round."""
+def crc_digits(text: str) -> str:
+    """CRC-16/X-25 in hex, the least significant digit first.
+
+    By way of the standard library's CRC-CCITT, which has the bits the other way round.
+    """
     crc = crc_hqx(text.encode("latin-1").translate(_REVERSED), 0xFFFF)
-    return (_REVERSED[crc & 0xFF] << 8 | _REVERSED[crc >> 8]) ^ 0xFFFF
-
-
-def _four(crc: int) -> str:
-    """Hex digits, the least significant first, filled with zeros to four."""
-    return f"{crc:x}"[::-1].ljust(4, "0")
+    return _DIGITS[crc >> 8] + _DIGITS[crc & 0xFF]
 
 
 class ToTag:
@@ -42,7 +41,6 @@ class ToTag:
         port = via.port_text
         if not port:
             # Kamailio's checksum over several strings ends at the first empty one, and the second begins with the port
-            return f"{self.prefix}{_four(crc16(via.host))}0000"
-        first = crc16(f"{via.host}{port}{via.branch or ''}")
-        second = crc16(f"{port}{via.host}{msg.call_id}")
-        return f"{self.prefix}{_four(first)}{_four(second)}"
+            return f"{self.prefix}{crc_digits(via.host)}0000"
+        first = crc_digits(f"{via.host}{port}{via.branch or ''}")
+        return f"{self.prefix}{first}{crc_digits(f'{port}{via.host}{msg.call_id}')}"
