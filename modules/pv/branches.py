@@ -88,17 +88,15 @@ def _part(inner: Inner) -> str:
 
 def _branch(inner: Inner) -> Getter:
     part = _part(inner)
-    if part == "count":
-        return lambda ctx: len(ctx.msg.branches) or None
     position = inner.position()
-    read = _READ[part]
+    read = _READ.get(part)
 
     def get(ctx: Context) -> Value:
         index = position(ctx)
         branches = ctx.msg.branches
         if index is None or not -len(branches) <= index < len(branches):
             return None
-        return read(branches[index])
+        return len(branches) if read is None else read(branches[index])
 
     return get
 

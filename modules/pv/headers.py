@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
-from kamailio_py.script.pvars import Getter, Inner, inline, numbered
+from kamailio_py.script.pvars import Getter, Inner, inline, numbered, printed
 from kamailio_py.script.values import Value, parse_int
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.headers import canonical
@@ -176,7 +176,7 @@ PVARS.plain("csb", _body("cseq"))
 PVARS.plain("ct", _body("contact"))
 PVARS.plain("cT", _body("content-type"))
 PVARS.plain("ua", _body("user-agent"))
-PVARS.plain("cl", _content_length, "int")
+PVARS.plain("cl", printed(_content_length, lambda ctx: str(_body("content-length")(ctx) or "<null>")), "int")
 
 
 def _expires(pick: Callable[[list[int]], int]) -> Getter:

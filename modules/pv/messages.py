@@ -76,13 +76,13 @@ def _headers_start(msg: Message) -> int:
 
 
 def _headers(msg: Message) -> str:
-    """The headers, without the line end of the last."""
-    return msg.text[_headers_start(msg) : msg.headers_end].removesuffix("\r\n")
+    """The headers, without the line end of the last and the blanks before it."""
+    return msg.text[_headers_start(msg) : msg.headers_end].rstrip(" \t\r\n")
 
 
 def _first_part(msg: Message) -> str:
-    """First line and headers, without the line end of the last."""
-    return msg.text[: msg.headers_end].removesuffix("\r\n")
+    """First line and headers, without the line end of the last and the blanks before it."""
+    return msg.text[: msg.headers_end].rstrip(" \t\r\n")
 
 
 def _last_part(msg: Message) -> str:

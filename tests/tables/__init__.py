@@ -1,0 +1,1 @@
+"""Tables of script expressions whose values on real Kamailio and on kamailio-py are compared; `runner` does it."""
