@@ -186,6 +186,15 @@ class MessageValues(MessageText):
             return error.reason
         return self.broken or ""
 
+    @property
+    def is_proven(self) -> bool:
+        """Whether it is known that nothing is wrong with the headers."""
+        return self.__dict__.get("_wrong") == ""
+
+    def vouch(self) -> None:
+        """Take the headers for right: this text was looked at before."""
+        self.__dict__["_wrong"] = ""
+
     def require_headers(self) -> None:
         """BadMessage unless Kamailio can read all headers: none is bad, and none is double that may not be."""
         if self._wrong:

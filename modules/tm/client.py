@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 log = get_logger("tm")
 
 _BRANCHES, _STATE, _REFS, _METHOD = Cell.branches >> 2, Cell.state >> 2, Cell.refs >> 2, Cell.method >> 2
+_STATUS, _SUSPENDED, _FR = Cell.status >> 2, Cell.suspended >> 2, Cell.fr >> 2
+_ON_FAILURE, _ON_BRANCH_FAILURE = Cell.on_failure >> 2, Cell.on_branch_failure >> 2
 _OFFSETS = Cell.branch >> 3
+_BLIND = BRANCH_HEAD.pack(0, 0, BranchFlag.BLIND, *(0,) * 6, NONE, *(0,) * 4, b"", b"") + BRANCH_REST
 
 
 class Client:
@@ -206,20 +209,19 @@ class Client:
         if not block:
             log.err("no more share memory")
             return errors.E_OUT_OF_MEM
-        due = tm.core.clock.ms() + t.get(Cell.fr)
-        BRANCH_HEAD.pack_into(
-            tm.memory, block, t.offset, 0, BranchFlag.BLIND, 0, 0, due, 0, 0, 0, NONE, t.get(Cell.on_failure), 0,
-            t.get(Cell.on_branch_failure), 0, b"", b"",
-        )  # fmt: skip
-        at = block + BRANCH_HEAD.size
-        tm.memory[at : at + len(BRANCH_REST)] = BRANCH_REST
-        u32, word = t.u32, t.word
+        u32, u64, word = t.u32, t.u64, t.word
+        due = tm.core.clock.ms() + u32[word + _FR]
+        tm.memory[block : block + Branch.SIZE] = _BLIND
+        u64[(block + Branch.cell) >> 3] = t.offset
+        u64[(block + Branch.fr_due) >> 3] = due
+        u32[(block + Branch.on_failure) >> 2] = u32[word + _ON_FAILURE]
+        u32[(block + Branch.on_branch_failure) >> 2] = u32[word + _ON_BRANCH_FAILURE]
         t.lock.acquire()
         number = u32[word + _BRANCHES]
         refused = 0
         if u32[word + _STATE] == State.CANCELED:
             refused = errors.E_CANCELED
-        elif t.status >= 200:
+        elif u32[word + _STATUS] >= 200:
             refused = errors.E_SCRIPT
         elif number >= self.limit:
             refused = errors.E_TOO_MANY_BRANCHES
@@ -228,10 +230,10 @@ class Client:
             tm.arena.free(block)
             return refused
         u32[(block + Branch.number) >> 2] = number
-        t.u64[(t.offset >> 3) + _OFFSETS + number] = block
+        u64[(t.offset >> 3) + _OFFSETS + number] = block
         tm.wheel.add(block + Branch.fr, due, tm.timers.fr_kind)
         u32[word + _REFS] += 1
-        t.set(Cell.suspended, number + 1)
+        u32[word + _SUSPENDED] = number + 1
         u32[word + _BRANCHES] = number + 1
         u32[word + _STATE] = state
         t.lock.release()
@@ -285,10 +287,14 @@ class Client:
     def finish(self, t: Transaction) -> list[int]:
         """A final reply goes upstream: stop all branches; the lock is held. Those still to cancel."""
         pending = []
-        invite = t.u32[t.word + _METHOD] == INVITE
-        for number in range(t.u32[t.word + _BRANCHES]):
+        u32 = t.u32
+        invite = u32[t.word + _METHOD] == INVITE
+        for number in range(u32[t.word + _BRANCHES]):
+            branch = t.branch(number)
+            if u32[(branch + Branch.status) >> 2] >= 200:
+                continue  # its timers were stopped with its final reply
             self.stop(t, number)
-            if invite and t.branch_status(number) < 200 and not t.branch_flags(number) & BranchFlag.BLIND:
+            if invite and not u32[(branch + Branch.flags) >> 2] & BranchFlag.BLIND:
                 pending.append(number)
         return pending
 

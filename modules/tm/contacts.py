@@ -49,7 +49,7 @@ def in_order(places: list[Place], mode: int, rng: random.Random) -> list[tuple[P
             pick = rng.choices(range(len(left)), weights if any(weights) else None)[0]
             drawn.append((left.pop(pick), LAST_OF_GROUP))
         return drawn
-    ordered = sorted(places[::-1], key=quality, reverse=True)
+    ordered = sorted(places, key=quality)[::-1]
     following = [*ordered[1:], None]
     return [
         (place, LAST_OF_GROUP if after is not None and quality(after) != quality(place) else 0)

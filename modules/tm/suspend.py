@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
+_FLAGS, _STATE, _SUSPENDED, _RESUMES, _REFS = (
+    getattr(Cell, name) >> 2 for name in ("flags", "state", "suspended", "resumes", "refs")
+)
+_OVER = Flag.DEAD | Flag.IN_AGONY
+_CLAIMABLE = (State.SUSPENDED, State.CANCELED)
+_SUSPEND, _RESUME = int(What.SUSPENDED), int(What.RESUMED)
 OTHER_THAN_SUSPENDED = 1
 """What t_suspend() and t_continue() return for a cancelled transaction: nothing is to be done."""
 
@@ -64,7 +70,7 @@ class Suspension:
         result = self._suspend_request(ctx, t) if ctx.msg.is_request else self._suspend_reply(ctx, t)
         if result:
             return result
-        self.tm.server.trace(What.SUSPENDED, t.index, t.label)
+        self.tm.server.trace(_SUSPEND, t.index, t.label)
         points.point("tm.suspend.published")
         return t.index, t.label
 
@@ -76,12 +82,16 @@ class Suspension:
             tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)
         # branches and branch flags end with the run, as they do for Kamailio
         own = msg.__dict__
-        ending = {name: own.pop(name) for name in ("branches", "branch_flags") if name in own}
+        branches, flags = own.pop("branches", None), own.pop("branch_flags", 0)
         saved = tm.state.save_script(msg, t) and tm.state.save_attributes(ctx, t)
-        own.update(ending)
+        if branches is not None:
+            own["branches"] = branches
+        if flags:
+            own["branch_flags"] = flags
         if not saved:
             return -1
-        t.set(Cell.message_flags, msg.flags)
+        if msg.flags != t.get(Cell.message_flags):
+            t.set(Cell.message_flags, msg.flags)
         points.point("tm.suspend.saved")
         # From here on another process may resume it: nothing of the cell is this run's any more.
         t.done |= FORWARDED
@@ -154,27 +164,28 @@ class Suspension:
 
     def _claim(self, t: Transaction, state: int) -> int:
         """Take a suspended request: 0 it is ours, 1 nothing is to be done any more, -1 it is gone, -2 not suspended."""
-        tm = self.tm
+        u32, word = t.u32, t.word
         t.lock.acquire()
-        if t.flags & (Flag.DEAD | Flag.IN_AGONY):
+        if u32[word + _FLAGS] & _OVER:
             t.lock.release()
             return -1
-        waiting = t.get(Cell.suspended)
-        before = t.get(Cell.state)
-        if not waiting or before not in (State.SUSPENDED, State.CANCELED):
+        waiting = u32[word + _SUSPENDED]
+        before = u32[word + _STATE]
+        if not waiting or before not in _CLAIMABLE:
             t.lock.release()
             return -2
-        number = waiting - 1
-        if before == State.CANCELED or t.branch_status(number) >= 200:
+        branch = t.branch(waiting - 1)
+        status = (branch + Branch.status) >> 2
+        if before == State.CANCELED or u32[status] >= 200:
             t.lock.release()
             return OTHER_THAN_SUSPENDED
-        tm.client.stop(t, number)
+        if self.tm.wheel.cancel(branch + Branch.fr):
+            u32[word + _REFS] -= 1
         # never picked, and not pending any more
-        t.branch_set(number, Branch.status, 500)
-        t.set(Cell.suspended, 0)
-        t.set(Cell.state, state)
-        t.set(Cell.resumes, t.get(Cell.resumes) + 1)
-        t.resumed = t.get(Cell.resumes)
+        u32[status] = 500
+        u32[word + _SUSPENDED] = 0
+        u32[word + _STATE] = state
+        t.resumed = u32[word + _RESUMES] = u32[word + _RESUMES] + 1
         t.lock.release()
         return 0
 
@@ -191,7 +202,7 @@ class Suspension:
         try:
             result = self._claim(t, State.CONTINUING)
             if result == 0:
-                tm.server.trace(What.RESUMED, index, label, entry.number if entry is not None else 0)
+                tm.server.trace(_RESUME, index, label, entry.number if entry is not None else 0)
                 points.point("tm.resume.claimed")
                 self._continue(t, entry, prepare)
                 return 1
@@ -222,10 +233,11 @@ class Suspension:
         points.point("tm.resume.done")
         t.lock.acquire()
         # suspended again and resumed elsewhere before this run came to its end: it is that run's now
-        unanswered = t.get(Cell.resumes) == t.resumed
+        u32, word = t.u32, t.word
+        unanswered = u32[word + _RESUMES] == t.resumed
         if unanswered:
-            if t.get(Cell.state) == State.CONTINUING:
-                t.set(Cell.state, State.ACTIVE)
+            if u32[word + _STATE] == State.CONTINUING:
+                u32[word + _STATE] = State.ACTIVE
             unanswered = tm.replies.end(t)
         t.lock.release()
         if unanswered:

@@ -38,6 +38,7 @@ log = get_logger("tm")
 STRIPES = 1024
 _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
+PROVEN = Flag.PROVEN
 _REFS, _LABEL, _FLAGS = Cell.refs >> 2, Cell.label >> 2, Cell.flags >> 2
 
 
@@ -104,6 +105,8 @@ class CellTable:
         method = METHODS.get(msg.method, OTHER)
         invite = method == INVITE
         flags = tm.invite_flags if invite else 0
+        if msg.is_proven:
+            flags |= PROVEN
         now = self._ms()
         if armed is None:
             life = tm.max_inv_lifetime if invite else tm.max_noninv_lifetime

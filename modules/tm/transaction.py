@@ -9,6 +9,7 @@ be answered with, the AVPs as they were last loaded or saved. The class has thei
 from __future__ import annotations
 
 import marshal
+import struct
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.modules.tm.cell import INVITE, LOCAL, METHODS, NONE, OTHER, Branch, BranchFlag, Cell, Flag, State
@@ -26,6 +27,8 @@ _STATUS, _FLAGS, _STATE, _BRANCHES, _RELAYED, _METHOD, _REFS, _TURN = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "branches", "relayed", "method", "refs", "turn")
 )
 _OFFSETS = Cell.branch >> 3
+_unpack_source = struct.Struct("<7I").unpack_from
+"""Cell.socket and the six fields behind it."""
 _NOTES = ("uri", "dst_uri", "path", "ruid", "instance", "location_ua", "q")
 _NAMES = {bit: name for name, bit in METHODS.items()}
 
@@ -153,13 +156,22 @@ class Transaction:
 
     def request(self) -> Message:
         """The request as received, in a Message of its own, with what the script did to it up to its last save."""
+        tm = self.tm
+        index, src_port, dst_port, source_size, target_size, text_size, flags = _unpack_source(
+            tm.memory, self.offset + Cell.socket
+        )
+        socket = tm.core.sockets[index] if index != NONE else None
         start = self.offset + Cell.SIZE
-        source = self.tm.memory[start : start + self.get(Cell.source_size)].decode("latin-1")
-        msg = Message(self.text(), source, self.get(Cell.src_port), self.socket())
-        script = self.get_word(Cell.script)
+        data = tm.memory[start : start + source_size + target_size + text_size].decode("latin-1")
+        after = source_size + target_size
+        msg = Message(data[after:], data[:source_size], src_port, socket)
+        if self.u32[self.word + _FLAGS] & Flag.PROVEN:
+            msg.vouch()
+        if self.target is None and target_size and socket is not None:
+            self.target = Destination(socket.proto, data[source_size:after], dst_port, socket)
+        script = self.u64[(self.offset + Cell.script) >> 3]
         if script:
-            msg.restore(marshal.loads(self.tm.arena.load(script)), self.tm.core.sockets)
-        flags = self.get(Cell.message_flags)
+            msg.restore(marshal.loads(tm.arena.load(script)), tm.core.sockets)
         if flags or msg.flags:
             msg.flags = flags
         return msg
