@@ -39,7 +39,8 @@ GNU = {
     "`": "\\A",
     "'": "\\Z",
 }
-BOUND = re.compile(r"\{(\d+)(,(\d*))?\}")
+BOUND = re.compile(r"(\d*)(,?)(\d*)\}")
+MOST = 32767
 
 
 def compile_posix(text: str, icase: bool = False, newline: bool = False) -> re.Pattern[str]:
@@ -79,7 +80,7 @@ def translate(text: str, newline: bool = False) -> str:
                 out.append(f"(?:\\{char})")
             else:
                 out.append(GNU.get(char) or re.escape(char))
-            repeatable = True
+            repeatable = char not in "bB<>`'"
         elif char == "[":
             bracket, pos = _bracket(text, pos, newline)
             out.append(bracket)
@@ -92,22 +93,16 @@ def translate(text: str, newline: bool = False) -> str:
             depth -= 1
             out.append(")")
             repeatable = True
-        elif char == ")":
-            raise ValueError("Unmatched ) or \\)")
         elif char == "|":
             out.append("|")
             repeatable = False
-        elif char in "*+?":
-            # a second repetition sign applies to the repeated thing, it is neither lazy nor possessive; with
-            # nothing before it the sign matches nothing special
-            if repeatable:
-                _repeat(out, char)
-        elif char == "{" and (bound := BOUND.match(text, pos - 1)):
-            if repeatable:
-                _repeat(out, bound.group())
-            pos = bound.end()
-        elif char == "{" and pos < end and text[pos].isdigit():
-            raise ValueError("Unmatched { or invalid content of \\{\\}")
+        elif char in "*+?{":
+            if not repeatable:
+                raise ValueError("Invalid preceding regular expression")
+            if char == "{":
+                char, pos = _bound(text, pos)
+            # a second sign applies to the repeated thing, it is neither lazy nor possessive
+            _repeat(out, char)
         elif char == "^":
             out.append("^")
             repeatable = False
@@ -123,6 +118,17 @@ def translate(text: str, newline: bool = False) -> str:
     if depth:
         raise ValueError("Unmatched ( or \\(")
     return "".join(out)
+
+
+def _bound(text: str, pos: int) -> tuple[str, int]:
+    """The `{low,high}` from behind its brace, and where it ends."""
+    bound = BOUND.match(text, pos)
+    low, comma, high = bound.groups() if bound else ("", "", "")
+    if bound is None or (not low and not comma):
+        raise ValueError("Invalid content of \\{\\}")
+    if int(low or 0) > int(high or MOST) or int(low or 0) > MOST or int(high or 0) > MOST:
+        raise ValueError("Invalid content of \\{\\}")
+    return f"{{{low or 0}{comma}{high}}}", bound.end()
 
 
 def _repeat(out: list[str], sign: str) -> None:
