@@ -42,6 +42,13 @@ def missing_route(name: str, place: str) -> int:
     return E_CFG
 
 
+def unfit_argument(function: str, number: int, place: str) -> int:
+    """A function that wants a variable was given a value."""
+    log.err(f"runtime fixup failed for {function} param {number}")
+    log.err(f"run action error at: {place}")
+    return E_BUG
+
+
 def if_failed(place: str) -> bool:
     """The condition has no value: it is false."""
     log.err(f"if expression evaluation failed ({place})")
@@ -88,6 +95,7 @@ def _namespace() -> dict[str, Any]:
         operands.snd_af, operands.snd_ip, operands.snd_port, operands.snd_proto, operands.to_ip,
         operands.to_port, operands.to_uri, operands.uri, operands.uri_is_myself,
         assign_failed, call_failed, if_failed, missing_route, return_failed, runaway_while, too_deep,
+        unfit_argument,
     ):  # fmt: skip
         names[helper.__name__] = helper
     return names

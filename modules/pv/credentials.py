@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter
@@ -15,6 +16,9 @@ from .table import Table
 
 PVARS = Table()
 
+_parsed = lru_cache(256)(parse_credentials)
+"""Credentials are looked at for several of their parts."""
+
 
 def credentials_of(msg: Message) -> Credentials | None:
     """The credentials of Proxy-Authorization, or else of Authorization."""
@@ -22,7 +26,7 @@ def credentials_of(msg: Message) -> Credentials | None:
         value = msg.header(name)
         if value is not None:
             try:
-                found = parse_credentials(value)
+                found = _parsed(value)
             except BadMessage:
                 return None
             if found is not None:

@@ -93,7 +93,7 @@ def _last_part(msg: Message) -> str:
 PVARS.plain("mb", "ctx.msg.text")
 PVARS.plain("mbu", _updated)
 PVARS.plain("ml", "len(ctx.msg.text)", "int")
-PVARS.plain("rb", "ctx.msg.body")
+PVARS.plain("rb", "(ctx.msg.body if ctx.msg.body_offset > ctx.msg.headers_end else None)")
 PVARS.plain("bs", "len(ctx.msg.body)", "int")
 
 PVARS.keyed(

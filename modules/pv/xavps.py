@@ -89,6 +89,16 @@ class Lists:
 
             return get_root
         child, child_index_of = key.name, key.index
+        if not root.given and not key.given:
+
+            def get_newest(ctx: Context) -> Value:
+                values = getattr(ctx, attribute).get(name)
+                if not values or values[0].__class__ is not dict:
+                    return None
+                values = values[0].get(child)
+                return shown(values[0]) if values else None
+
+            return get_newest
 
         def get(ctx: Context) -> Value:
             index = index_of(ctx)
