@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import md5
-from struct import unpack_from
+from struct import Struct, unpack_from
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,12 +19,16 @@ _SPACE = " \t\r\n"
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
+_UNPACK = [Struct(f">{words}I").unpack_from for words in range(64)]
+
+
 def _sum(text: str) -> int:
     """Sum of v ^ (v >> 3) over the 4-byte words of `text`, and over the rest of 0 to 3 bytes."""
     data = text.encode("latin-1")
-    words, rest = divmod(len(data), 4)
+    size = len(data)
+    words, rest = size >> 2, size & 3
     total = 0
-    for v in unpack_from(f">{words}I", data):
+    for v in _UNPACK[words](data) if words < 64 else unpack_from(f">{words}I", data):
         total += v ^ (v >> 3)
     if rest:
         v = int.from_bytes(data[-rest:], "big")
@@ -47,10 +51,12 @@ def case_hash(first: str, second: str = "", size: int = 0) -> int:
     return core_hash(first.lower(), second.lower(), size)
 
 
-@lru_cache(256)
+_number_sum = lru_cache(1024)(_sum)
+
+
 def transaction_index(call_id: str, cseq_number: str) -> int:
     """Slot of tm's table for a request: ("i1", "1") is 25693."""
-    h = (_sum(call_id) + _sum(cseq_number)) & 0xFFFFFFFF
+    h = (_sum(call_id) + _number_sum(cseq_number)) & 0xFFFFFFFF
     return (h + (h >> 11) + (h >> 13) + (h >> 23)) & 0xFFFF
 
 

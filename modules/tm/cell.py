@@ -107,6 +107,7 @@ class Cell(Record):
     interval = u32("retransmission interval of the final reply now, in ms; 0 once the ACK came")
     mail = u64("first event that waits until the one at work is done; see turn.py")
     reply = u64("stored text of the last reply, sent again on retransmissions")
+    skeleton = u64("what replies to a suspended request have in common, see stored.py")
     script = u64("script state as marshal wrote it, 0 if the script changed nothing")
     attributes = u64("AVPs, XAVPs, XAVUs and XAVIs as marshal wrote them, 0 if there are none")
     data = u64("what a module keeps with it: (callback name, data) of a local transaction")

@@ -6,14 +6,14 @@ one lock, and only then it is sent; so a request is finally answered by exactly 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import Level, get_logger
 from kamailio_py.modules.tm import errors
-from kamailio_py.modules.tm.cell import LOCAL, Cell, Flag, State
+from kamailio_py.modules.tm.cell import INVITE, LOCAL, Cell, Flag, State
+from kamailio_py.modules.tm.stored import StoredRequest, answer
 from kamailio_py.modules.tm.transaction import (
     ERROR_DELAYED,
     RELEASED,
@@ -39,6 +39,8 @@ log = get_logger("tm")
 _STATUS, _FLAGS, _STATE, _RELAYED, _REFS, _BRANCHES = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "relayed", "refs", "branches")
 )
+_METHOD = Cell.method >> 2
+_TIMER = Cell.timer
 _CREATED, _REPLIED = int(What.CREATED), int(What.REPLIED)
 
 
@@ -57,13 +59,16 @@ class Server:
         self.sent = statistic("tm", "rpl_sent")
         self.waiting = statistic("tm", "waiting")
         self.completed = [statistic("tm", f"{n}xx") for n in range(2, 7)]
-        self._count = core.shm.counters.add
         self._store = core.shm.arena.store
         self._request_in = tm.events["request-in"]
         self._response_out = tm.events["response-out"]
         self._completed = tm.events["completed"]
+        self._reply_out = core.reply_out
         self._to_via = bool(core.cfg.reply_to_via)
-        self._sender: Callable[[bytes, Destination], bool] = lambda data, target: core.sender(data, target)
+        self._core = core
+        self._wheel_add = tm.wheel.add
+        self._i64 = core.shm.i64
+        self._identity = core.shm.identity
         self._local_response = core.event_route("tm:local-response")
 
     # making
@@ -115,12 +120,10 @@ class Server:
         lock.release()
         ctx.t = made
         ctx.tm = None
-        socket = msg.socket
-        if socket is not None:
-            made.target = Destination(socket.proto, host, port, socket)
+        made.answers_to = (host, port, msg.socket)
         if msg.new_uri is not None or msg.dst_uri is not None or msg.path is not None:
             made.made_with = (msg.new_uri, msg.dst_uri, msg.path)
-        self._count(self.uas)
+        self._i64[self._identity.counters + self.uas] += 1
         self.trace(_CREATED, index, made.label)
         points.point("tm.newtran.inserted")
         for listener in self._request_in:
@@ -185,6 +188,15 @@ class Server:
     ) -> int:
         """Make and send a reply to `msg`, the request of `t`; 1, or negative and nothing was sent."""
         tm = self.tm
+        if isinstance(msg, StoredRequest) and msg.untouched and code >= 180 and not headers:
+            skeleton = t.u64[(t.offset + Cell.skeleton) >> 3]
+            if skeleton:
+                common = tm.arena.load(skeleton).decode("latin-1")
+                if self.publish(t, code, answer(code, reason, common, tm.core.server_header), relayed) < 0:
+                    return -1
+                t.done |= REPLIED
+                self._i64[self._identity.counters + self.generated] += 1
+                return 1
         try:
             tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
             text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)
@@ -194,7 +206,7 @@ class Server:
         if self.publish(t, code, text, relayed) < 0:
             return -1
         t.done |= REPLIED
-        self._count(self.generated)
+        self._i64[self._identity.counters + self.generated] += 1
         return 1
 
     def publish(self, t: Transaction, code: int, text: str, relayed: int, msg: Message | None = None) -> int:
@@ -227,17 +239,22 @@ class Server:
                 u32[word + _FLAGS] |= Flag.ADMIN_REPLY
             if u32[word + _BRANCHES]:
                 pending = tm.client.finish(t)
-            self._set_final_timer(t, code, relayed)
+            if u32[word + _METHOD] == INVITE:
+                self._repeat(t, code, relayed)
+            self.put_on_wait(t)
         t.lock.release()
         points.point("tm.reply.published")
         if old:
             tm.arena.free(old)
         target = t.target or t.upstream()
-        if target is not None and self._may_go(t, msg, text, target) and self._sender(data, target):
-            self._count(self.sent)
+        if target is not None and self._reply_out and not self._may_go(t, msg, text, target):
+            target = None
+        i64, counters = self._i64, self._identity.counters
+        if target is not None and self._core.sender(data, target):
+            i64[counters + self.sent] += 1
         self.trace(_REPLIED, t.index, t.label, code)
         if code >= 200:
-            self._count(self.completed[min(code // 100, 6) - 2])
+            i64[counters + self.completed[code // 100 - 2 if code < 700 else 4]] += 1
             for listener in self._completed:
                 listener(t, code)
         for listener in self._response_out:
@@ -250,7 +267,7 @@ class Server:
 
     def _may_go(self, t: Transaction, msg: Message | None, text: str, target: Destination) -> bool:
         """Ask those that look at every reply going out."""
-        return all(allow(msg or t.request(), text, target) for allow in self.tm.core.reply_out)
+        return all(allow(msg or t.request(), text, target) for allow in self._reply_out)
 
     def _run_local_response(self, text: str, target: Destination | None) -> None:
         """event_route[tm:local-response] on the reply that was sent."""
@@ -259,21 +276,19 @@ class Server:
         core.run(self._local_response, Context(core, Message(text)), RouteType.LOCAL)
         core.snd = None
 
-    def _set_final_timer(self, t: Transaction, code: int, relayed: int) -> None:
-        """After a final reply: wait for retransmissions, and repeat it until the ACK comes. The lock is held."""
-        flags = t.u32[t.word + _FLAGS]
-        self.put_on_wait(t)
-        if flags & (Flag.INVITE | Flag.LOCAL) != Flag.INVITE or (code < 300 and relayed != LOCAL):
+    def _repeat(self, t: Transaction, code: int, relayed: int) -> None:
+        """Repeat the final reply to an INVITE until the ACK comes; the lock is held."""
+        if t.is_local or (code < 300 and relayed != LOCAL):
             return
         socket = t.socket()
         # a 2xx is repeated over any transport: the next hops may use UDP
         if code < 300 or socket is None or socket.proto == "udp":
-            now = self.tm.core.clock.ms()
+            now = self._core.clock.ms()
             first = t.get(Cell.retr1)
             t.set(Cell.interval, first)
             t.set_word(Cell.repeat_until, now + t.get(Cell.fr))
             t.u32[t.word + _REFS] += 1
-            self.tm.wheel.add(t.offset + Cell.retr, now + first, self.tm.timers.reply_kind)
+            self._wheel_add(t.offset + Cell.retr, now + first, self.tm.timers.reply_kind)
 
     def put_on_wait(self, t: Transaction) -> None:
         """Let the transaction live for wt_timer more, to absorb retransmissions. The lock is held."""
@@ -283,8 +298,8 @@ class Server:
         tm = self.tm
         u32[word + _FLAGS] |= Flag.IN_AGONY
         u32[word + _REFS] += 1
-        tm.wheel.add(t.offset + Cell.timer, tm.core.clock.ms() + tm.wt_timer, tm.timers.wait_kind)
-        self._count(self.waiting)
+        self._wheel_add(t.offset + _TIMER, self._core.clock.ms() + tm.wt_timer, tm.timers.wait_kind)
+        self._i64[self._identity.counters + self.waiting] += 1
 
     # the end of a script
 

@@ -25,6 +25,7 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag, State
+from kamailio_py.modules.tm.stored import skeleton_of
 from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.modules.tm.turn import Kind
 from kamailio_py.shm.trace import What
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
     from kamailio_py.modules.tm.transaction import Transaction
     from kamailio_py.script.context import Context
+    from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
 
@@ -92,6 +94,8 @@ class Suspension:
             return -1
         if msg.flags != t.get(Cell.message_flags):
             t.set(Cell.message_flags, msg.flags)
+        if not t.u64[(t.offset + Cell.skeleton) >> 3]:
+            self._keep_skeleton(t, msg)
         points.point("tm.suspend.saved")
         # From here on another process may resume it: nothing of the cell is this run's any more.
         t.done |= FORWARDED
@@ -106,6 +110,14 @@ class Suspension:
             return -3
         log.err("failed to add the blind UAC")
         return -1
+
+    def _keep_skeleton(self, t: Transaction, msg: Message) -> None:
+        """Prepare replies for whoever resumes; without it they are made from the request."""
+        skeleton = skeleton_of(msg, "" if msg.to.tag else self.tm.server.totag.tag(msg))
+        if skeleton:
+            t.u64[(t.offset + Cell.skeleton) >> 3] = self.tm.arena.store(
+                skeleton.encode("latin-1"), self.tm.table.replies
+            )
 
     def _answer_canceled(self, t: Transaction) -> None:
         """Nothing will resume a cancelled request: answer it, unless the CANCEL's process was faster."""

@@ -7,6 +7,7 @@ the wait timer frees a cell, after it took it out of the table, and only when no
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-STRIPES = 1024
+STRIPES = 64
 _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
 PROVEN = Flag.PROVEN
+_unpack_blocks = struct.Struct("<7Q").unpack_from
+"""Cell.mail and the six blocks behind it."""
+_BRANCHES = Cell.branches >> 2
 _REFS, _LABEL, _FLAGS = Cell.refs >> 2, Cell.label >> 2, Cell.flags >> 2
 
 
@@ -51,7 +55,10 @@ class CellTable:
         self.table = shm.table("tm", TABLE_ENTRIES, STRIPES, Cell)
         self.locks = tm.locks = self.table.locks
         self.mask = tm.mask = self.table.mask
+        self._insert = self.table.insert
         self._alloc = shm.arena.alloc
+        self._free = shm.arena.free
+        self._count = shm.counters.add
         self._memory = shm.memory
         self._u32 = shm.u32
         self._ms = tm.core.clock.ms
@@ -124,7 +131,7 @@ class CellTable:
         )  # fmt: skip
         start = offset + _HEAD_SIZE
         memory[start : start + len(tail)] = tail
-        self.table.insert(index, offset)
+        self._insert(index, offset)
         return Transaction(tm, offset, index, label)
 
     def label_of(self, offset: int) -> int:
@@ -185,25 +192,25 @@ class CellTable:
     def free(self, t: Transaction) -> None:
         """Give all memory of a dead cell back, which nobody uses any more."""
         points.point("tm.free")
-        arena, u64 = self.tm.arena, self.tm.u64
-        for number in range(t.branches):
+        u64 = t.u64
+        free = self._free
+        for number in range(t.u32[t.word + _BRANCHES]):
             branch = t.branch(number)
             for field in (Branch.reply, Branch.cancel, Branch.ack):
                 block = u64[(branch + field) >> 3]
                 if block:
-                    arena.free(block)
-            arena.free(branch)
-        for field in (Cell.reply, Cell.script, Cell.attributes, Cell.data, Cell.cancel_reason):
-            block = t.get_word(field)
+                    free(block)
+            free(branch)
+        mail, *blocks = _unpack_blocks(self._memory, t.offset + Cell.mail)
+        for block in blocks:
             if block:
-                arena.free(block)
-        mail = t.get_word(Cell.mail)
+                free(block)
         while mail:
             following = u64[mail >> 3]
-            arena.free(mail)
+            free(mail)
             mail = following
-        arena.free(t.offset)
-        self.tm.core.count(self.freed)
+        free(t.offset)
+        self._count(self.freed)
 
     def pending_branches(self, t: Transaction) -> list[int]:
         """Numbers of the branches without a final status, blind ones of ended suspensions left out."""

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-_REFS, _INDEX, _LABEL, _METHOD = Cell.refs >> 2, Cell.index >> 2, Cell.label >> 2, Cell.method >> 2
+_REFS, _INDEX, _LABEL, _METHOD, _FLAGS, _BRANCHES, _INTERVAL = (
+    getattr(Cell, name) >> 2 for name in ("refs", "index", "label", "method", "flags", "branches", "interval")
+)
 LONGEST_DELAY = 90_000
 """A finished cell that is still referenced after so many ms is freed: whoever held it is dead."""
 LATER = 1000
@@ -30,6 +32,8 @@ class Timers:
 
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
+        self._count = tm.core.shm.counters.add
+        self._destroyed = tm.events["destroyed"]
         kind = tm.wheel.kind
         self.wait_kind = kind("tm.wait", self.wait)
         self.reply_kind = kind("tm.reply", self.reply)
@@ -52,31 +56,49 @@ class Timers:
         tm = self.tm
         t = self._cell(node - Cell.timer)
         u32 = t.u32
-        now = tm.core.clock.ms()
+        refs = t.word + _REFS
         t.lock.acquire()
-        if not t.flags & Flag.DEAD:
-            for number in range(t.branches):
-                tm.client.stop(t, number)
-                cancel = t.u64[(t.branch(number) + Branch.cancel) >> 3]
-                if cancel:
-                    tm.client.stop_node(t, cancel + Cancel.retr)
-                    tm.client.stop_node(t, cancel + Cancel.fr)
-            tm.client.stop_node(t, t.offset + Cell.retr)
+        if not u32[t.word + _FLAGS] & Flag.DEAD:
+            self._stop_all(t)
             tm.table.remove(t)
-            t.set_word(Cell.repeat_until, now + LONGEST_DELAY)
-            tm.core.count(tm.server.waiting, -1)
-            if u32[t.word + _REFS] > 1:
-                tm.core.count(tm.table.delayed)
-        free = u32[t.word + _REFS] <= 1 or now >= t.get_word(Cell.repeat_until)
+            self._count(tm.server.waiting, -1)
+        free = u32[refs] <= 1
         if not free:
-            tm.wheel.add(node, now + LATER, self.wait_kind)
+            free = self._later(t, node)
         t.lock.release()
         if free:
-            if u32[t.word + _REFS] > 1:
-                log.warn(f"transaction [{t.index}:{t.label}] is freed although it is referenced")
-            for listener in tm.events["destroyed"]:
+            for listener in self._destroyed:
                 listener(t)
             tm.table.free(t)
+
+    def _later(self, t: Transaction, node: int) -> bool:
+        """Somebody is still at a dead cell: look again later, but not for ever. The lock is held."""
+        now = self.tm.core.clock.ms()
+        until = t.get_word(Cell.repeat_until)
+        if not t.get(Cell.interval):
+            # the first time: both fields have no other use any more
+            until = now + LONGEST_DELAY
+            t.set_word(Cell.repeat_until, until)
+            t.set(Cell.interval, 1)
+            self._count(self.tm.table.delayed)
+        if now >= until:
+            log.warn(f"transaction [{t.index}:{t.label}] is freed although it is referenced")
+            return True
+        self.tm.wheel.add(node, now + LATER, self.wait_kind)
+        return False
+
+    def _stop_all(self, t: Transaction) -> None:
+        """Stop every timer of a cell but the wait timer; the lock is held."""
+        client = self.tm.client
+        for number in range(t.u32[t.word + _BRANCHES]):
+            client.stop(t, number)
+            cancel = t.u64[(t.branch(number) + Branch.cancel) >> 3]
+            if cancel:
+                client.stop_node(t, cancel + Cancel.retr)
+                client.stop_node(t, cancel + Cancel.fr)
+        if t.u32[t.word + _INTERVAL]:
+            client.stop_node(t, t.offset + Cell.retr)
+            t.u32[t.word + _INTERVAL] = 0
 
     def reply(self, node: int) -> None:
         """No ACK yet: send the final reply again, after twice the time."""

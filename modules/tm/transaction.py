@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.modules.tm.cell import INVITE, LOCAL, METHODS, NONE, OTHER, Branch, BranchFlag, Cell, Flag, State
+from kamailio_py.modules.tm.stored import StoredRequest
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.message import Message
 
@@ -26,6 +27,7 @@ FORWARDED, REPLIED, RELEASED, RETRANSMISSION, ERROR_DELAYED = 1, 2, 4, 8, 16
 _STATUS, _FLAGS, _STATE, _BRANCHES, _RELAYED, _METHOD, _REFS, _TURN = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "branches", "relayed", "method", "refs", "turn")
 )
+_MESSAGE_FLAGS = Cell.message_flags >> 2
 _OFFSETS = Cell.branch >> 3
 _unpack_source = struct.Struct("<7I").unpack_from
 """Cell.socket and the six fields behind it."""
@@ -50,6 +52,8 @@ class Transaction:
     """(new_uri, dst_uri) that became a branch already: only a new value makes the request-URI a branch again."""
     made_with: tuple[str | None, str | None, str | None] = (None, None, None)
     """new_uri, dst_uri and path when the transaction was made: what failure routes start with."""
+    answers_to: tuple[str, int, ListenSocket | None] = ("", 0, None)
+    """Host, port and socket of replies, where the request was received."""
     target: Destination | None = None
     """Where replies go, once it was read."""
 
@@ -156,6 +160,21 @@ class Transaction:
 
     def request(self) -> Message:
         """The request as received, in a Message of its own, with what the script did to it up to its last save."""
+        u32, word = self.u32, self.word
+        bit = u32[word + _METHOD]
+        if (
+            bit == OTHER
+            or self.u64[(self.offset + Cell.script) >> 3]
+            or u32[word + _MESSAGE_FLAGS]
+            or not u32[word + _FLAGS] & Flag.PROVEN
+        ):
+            msg = Message.__new__(Message)
+            self.fill(msg)
+            return msg
+        return StoredRequest(self, _NAMES[bit])
+
+    def fill(self, msg: Message) -> None:
+        """Make `msg` the request."""
         tm = self.tm
         index, src_port, dst_port, source_size, target_size, text_size, flags = _unpack_source(
             tm.memory, self.offset + Cell.socket
@@ -164,7 +183,7 @@ class Transaction:
         start = self.offset + Cell.SIZE
         data = tm.memory[start : start + source_size + target_size + text_size].decode("latin-1")
         after = source_size + target_size
-        msg = Message(data[after:], data[:source_size], src_port, socket)
+        Message.__init__(msg, data[after:], data[:source_size], src_port, socket)
         if self.u32[self.word + _FLAGS] & Flag.PROVEN:
             msg.vouch()
         if self.target is None and target_size and socket is not None:
@@ -174,11 +193,14 @@ class Transaction:
             msg.restore(marshal.loads(tm.arena.load(script)), tm.core.sockets)
         if flags or msg.flags:
             msg.flags = flags
-        return msg
 
     def upstream(self) -> Destination | None:
         """Where replies go; None for a request of our own."""
         if self.target is not None:
+            return self.target
+        host, port, socket = self.answers_to
+        if socket is not None:
+            self.target = Destination(socket.proto, host, port, socket)
             return self.target
         socket = self.socket()
         size = self.get(Cell.target_size)
