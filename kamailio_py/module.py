@@ -196,3 +196,12 @@ class Module:
 
 class ModuleError(Exception):
     """A module cannot start; the text is what Kamailio would log."""
+
+
+class RpcFault(Exception):
+    """What an RPC command answers instead of a result: Kamailio's code (404, 500) and text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from kamailio_py.script.context import Context
+from kamailio_py.sip.digest import parse_credentials
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.headers import canonical
 from kamailio_py.sip.nameaddr import NameAddr, split_values
@@ -204,20 +205,11 @@ def _credentials(header: str) -> Callable[[Path], Raw]:
 
 
 def _digest(text: str) -> dict[str, str]:
-    """The parameters of a Digest header value, quotes taken off."""
-    scheme, _, rest = text.partition(" ")
-    if scheme.lower() != "digest":
-        return {}
-    found: dict[str, str] = {}
+    """The parameters of a Digest header value, none of another."""
     try:
-        parts = split_values(rest)
+        return parse_credentials(text) or {}
     except BadMessage:
         return {}
-    for part in parts:
-        name, _, value = part.partition("=")
-        value = value.strip()
-        found.setdefault(name.strip().lower(), value[1:-1] if value[:1] == '"' else value)
-    return found
 
 
 ADDRESSED: dict[str, Callable[[Path], Raw]] = {

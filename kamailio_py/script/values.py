@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from kamailio_py.log import get_logger
-
-log = get_logger("<core>")
-
 Value = int | str | None
 
 
@@ -29,20 +25,6 @@ def parse_int(text: str, hexadecimal: bool = True) -> int | None:
     else:
         return None
     return wrap32(number)
-
-
-def to_int(value: Value) -> int:
-    """`value` in an int context: null and the empty string are 0, what is no number is 0 with two warnings."""
-    if value.__class__ is int:
-        return value
-    if not value:
-        return 0
-    number = parse_int(str(value))
-    if number is None:
-        log.warn(f'automatic string to int conversion for "{value}" failed')
-        log.warn("rval expression conversion to int failed")
-        return 0
-    return number
 
 
 def to_str(value: Value) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from kamailio_py.module import Param, PVarExport, rpc
+from kamailio_py.module import Param, PVarExport, RpcFault, rpc
 from kamailio_py.script.avp import Name, parse_name
 from kamailio_py.script.transformations.lines import LINES
 from kamailio_py.script.transformations.params import PARAMS
@@ -95,25 +95,35 @@ class Pv(PvFunctions):
         yield from variables.exports(self.aliases, lambda: self.shared)
         yield from xavps.exports()
 
-    @rpc("pv.shvGet", "Get the value of a shared variable, or of all", array=True)
+    @rpc("pv.shvGet", "Get the value of a shared variable, or of all of them")
     def shv_get(self, args: list[Any]) -> Any:
         known = dict(self.shared.items())
-        if args:
-            name = str(args[0])
-            if name not in known:
-                raise LookupError("Variable not found")
-            return [_described(name, known[name])]
-        return [{"items": len(known), "shv": [_described(name, value) for name, value in known.items()]}]
+        if not args:
+            return {"items": [{"shv": _described(name, value)} for name, value in known.items()]}
+        name = str(args[0])
+        if name not in known:
+            raise RpcFault(404, "Variable not found")
+        return _described(name, known[name])
 
-    @rpc("pv.shvSet", "Set a shared variable: name, type (int or str), value")
+    @rpc("pv.shvSet", "Set a shared variable: its name, int or str, and the value")
     def shv_set(self, args: list[Any]) -> Any:
-        name, kind, value = str(args[0]), str(args[1]), args[2]
-        if name not in dict(self.shared.items()):
-            raise LookupError("Variable not found")
-        number = parse_int(str(value)) if kind[:1] in "iI" else None
-        if kind[:1] in "iI" and number is None:
-            raise ValueError("invalid integer value")
-        self.shared.set(name, str(value) if number is None else number)
+        usage = "(Parameters: varname type value)"
+        if not args:
+            raise RpcFault(500, f"Missing varname parameter {usage}")
+        if str(args[0]) not in dict(self.shared.items()):
+            raise RpcFault(404, "Variable not found")
+        if len(args) < 2:
+            raise RpcFault(500, f"Missing parameter type {usage}")
+        kind = str(args[1]).lower()
+        if kind not in ("int", "str"):
+            raise RpcFault(500, "Unknown parameter type (Types: int or str)")
+        if len(args) < 3:
+            raise RpcFault(500, f"Missing {'integer' if kind == 'int' else 'string'} parameter value {usage}")
+        number = parse_int(str(args[2])) if kind == "int" else None
+        if kind == "int" and number is None:
+            raise RpcFault(500, f"Missing integer parameter value {usage}")
+        self.shared.set(str(args[0]), str(args[2]) if number is None else number)
+        return "Ok. Variable set to new value."
 
 
 def _described(name: str, value: int | str) -> dict[str, Any]:

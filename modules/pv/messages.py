@@ -7,6 +7,7 @@ from collections.abc import Callable
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, Inner, Setter, inline, numbered
+from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
@@ -14,7 +15,6 @@ from kamailio_py.sip.reply import forward_destination
 from kamailio_py.sip.via import Via
 
 from .table import Table
-from .uris import PROTOCOLS
 
 log = get_logger("pv")
 

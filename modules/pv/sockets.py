@@ -7,11 +7,11 @@ from collections.abc import Callable
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, numbered
+from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 
 from .table import Table
-from .uris import PROTOCOLS
 
 log = get_logger("pv")
 
@@ -99,7 +99,7 @@ PVARS.plain("RAut", _of_socket(lambda socket: _with_transport(*_advertised(socke
 def find_socket(ctx: Context, text: str) -> ListenSocket | None:
     """The listen socket that `proto:host:port` names; any protocol or port where none is written."""
     proto, colon, rest = text.partition(":")
-    if not colon or proto.lower() not in PROTOCOLS or not proto:
+    if not colon or proto.lower() not in PROTOCOLS:
         proto, rest = "", text
     host, port = rest, ""
     if rest.startswith("["):

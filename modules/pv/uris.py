@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
-from kamailio_py.script.pvars import Getter, Setter, numbered
+from kamailio_py.script.pvars import Getter, numbered
+from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
 from kamailio_py.sip.errors import BadUri
 from kamailio_py.sip.reply import forward_destination
@@ -17,7 +18,6 @@ from .table import Table
 log = get_logger("pv")
 
 PVARS = Table()
-PROTOCOLS = {"": 0, "udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
 
 
 def port_of(uri: Uri) -> str:
@@ -287,6 +287,3 @@ PVARS.keyed(
     },
     "unknown PV nh name",
 )
-
-SETTERS: dict[str, Setter] = {"uri": _set_ruri, "dst_uri": _set_duri}
-"""Setters of the request's own URIs, for what works on all branches."""

@@ -10,7 +10,7 @@ import pytest
 
 from kamailio_py.clock import VirtualClock
 from kamailio_py.config.known import known_exports
-from kamailio_py.module import Module
+from kamailio_py.module import Module, RpcFault
 from kamailio_py.modules.pv import Pv
 from kamailio_py.modules.pv.branches import Static, q_text
 from kamailio_py.script import core_pvars
@@ -129,12 +129,25 @@ def test_shared_variables_when_memory_is_exhausted(run: Run) -> None:
 
 def test_rpc_of_shared_variables(run: Run) -> None:
     run.set("$shv(b)", "x")
-    assert run.module.shv_get(["start"]) == [{"name": "start", "type": "int", "value": 5}]
-    run.module.shv_set(["start", "str", "text"])
+    assert run.module.shv_get(["start"]) == {"name": "start", "type": "int", "value": 5}
+    assert run.module.shv_set(["start", "str", "text"]) == "Ok. Variable set to new value."
     assert run.get("$shv(start)") == "text"
-    assert run.module.shv_get([])[0]["items"] == 2
-    with pytest.raises(LookupError):
-        run.module.shv_get(["nope"])
+    assert [item["shv"]["name"] for item in run.module.shv_get([])["items"]] == ["b", "start"]
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "text"),
+    [
+        (["nope", "int", "1"], 404, "Variable not found"),
+        (["start"], 500, "Missing parameter type (Parameters: varname type value)"),
+        (["start", "float", "1"], 500, "Unknown parameter type (Types: int or str)"),
+        (["start", "int", "x"], 500, "Missing integer parameter value (Parameters: varname type value)"),
+    ],
+)
+def test_faults_of_the_rpc(run: Run, args: list[str], code: int, text: str) -> None:
+    with pytest.raises(RpcFault) as caught:
+        run.module.shv_set(args)
+    assert (caught.value.code, caught.value.text) == (code, text)
 
 
 @pytest.mark.parametrize("text", ["plain", "a=plain", "a=x:1", "=i:1", "a=i:x"])
