@@ -146,6 +146,8 @@ class Module:
     statistics: ClassVar[tuple[str, ...]] = ()
     statistics_group: ClassVar[str] = ""
     """Their group, if it is not the module's name."""
+    selects: ClassVar[dict[str, Any]] = {}
+    """Root of a select ("hf_value") -> what resolves the path behind it (script.selects.ROOTS)."""
     transformations: ClassVar[dict[str, Any]] = {}
     """Class name ("s", "uri") -> script.transformations.Transformation, for modules that export some."""
 

@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 
 
+class Unfit(Exception):
+    """An argument Kamailio accepts when it reads the config and cannot prepare when the call comes: its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class Arguments:
     """Prepares arguments for the calls of one function emitter."""
 
@@ -40,6 +48,9 @@ class Arguments:
             elif kind is kinds.POSITION:
                 node = const((e.at.path, e.at.line))
             else:
+                if kind is kinds.PVAR and isinstance(e.args[position], nodes.PVariable):
+                    self._warn_of_bare(e, e.args[position])
+                    raise Unfit(position + 1)
                 node = self._written(kind, e.args[position], f"function {e.name}: parameter {position + 1}")
                 position += 1
             place(node, e.at)
@@ -70,6 +81,12 @@ class Arguments:
         if isinstance(kind, Fixup):
             return self._fixed(kind, e, text)
         raise reject(e.at, f"{what}: no way to prepare a {kind.name}")
+
+    def _warn_of_bare(self, e: nodes.Call | nodes.CoreCall, argument: nodes.Expression) -> None:
+        """`f($x)` gives f the value of $x where it wants the variable: at run time that fails."""
+        text = argument.text if isinstance(argument, nodes.PVariable) else ""
+        message = f"function {e.name} wants a variable and is given the value of {text}: it will fail"
+        self.emitter.unit.warn(argument.at, message, f'write "{text}" in quotes')
 
     @staticmethod
     def _names_pvar(e: nodes.Expression, known: int | str | None) -> bool:

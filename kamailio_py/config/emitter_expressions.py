@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
-from kamailio_py.config.emitter_arguments import Arguments
+from kamailio_py.config.emitter_arguments import Arguments, Unfit
 from kamailio_py.config.emitter_ast import (
     binary,
     both,
@@ -290,8 +290,12 @@ class Expressions:
     def function_call(self, e: nodes.Call | nodes.CoreCall) -> ast.expr:
         """The bare call, as `f(ctx, ...)`."""
         spec = self.find(e)
-        args = self.arguments.prepare(spec, e)
-        made = call(self.names.bind(spec.name, spec.call), ctx(), *args)
+        try:
+            args = self.arguments.prepare(spec, e)
+        except Unfit as unfit:
+            made = call("unfit_argument", const(e.name), const(unfit.number), const(f"{e.at.path}:{e.at.line}"))
+        else:
+            made = call(self.names.bind(spec.name, spec.call), ctx(), *args)
         place(made, e.at)
         return made
 

@@ -20,7 +20,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Function, Module
 from kamailio_py.script import core_pvars
 from kamailio_py.script.pvars import Format, PVar
-from kamailio_py.script.selects import parse_select
+from kamailio_py.script.selects import ROOTS, parse_select
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -59,6 +59,7 @@ class Registry:
             self._functions[export.name, written_arguments(export)] = export
         for pv in module.pvars():
             self.pvars.add(pv)
+        ROOTS.update(module.selects)
         for class_name, transformation in module.transformations.items():
             self.pvars.add_transformation(class_name, transformation)
         return plain

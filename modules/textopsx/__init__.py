@@ -17,6 +17,7 @@ from kamailio_py.module import Module, function
 from kamailio_py.sip.errors import BadMessage
 
 from .iterators import Iterators
+from .selects import SELECTS
 from .values import HeaderValues
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Textopsx(HeaderValues, Iterators, Module):
     """More text operations."""
 
     name = "textopsx"
+    selects = SELECTS
 
     @function("keep_hf")
     @function("keep_hf", REGEX)

@@ -97,7 +97,7 @@ def test_arguments_are_prepared(compile: Any, call: str, given: int | str) -> No
 
 
 def test_pseudo_variable_arguments(compile: Any) -> None:
-    script = compile('request_route { take_pvar("$rU"); take_pvar($avp(x)); take_level("$sp"); }')
+    script = compile('request_route { take_pvar("$rU"); take_pvar("$avp(x)"); take_level("$sp"); }')
     ctx = script.context()
     script.run(ctx=ctx)
     (_, user), (_, x), (_, port) = script.calls
@@ -332,3 +332,12 @@ def test_entries_are_numbered_and_titled(compile: Any) -> None:
     assert [entry.title for entry in entries[1:]] == [
         "request_route", "failure_route[F]", "event_route[a:b]", "request_route after line 2",
     ]  # fmt: skip
+
+
+def test_a_bare_variable_is_its_value_and_no_variable(compile: Any) -> None:
+    script = compile("request_route { $var(r) = take_pvar($avp(x)); }")
+    script.run(ctx=script.context())
+    assert not script.calls
+    assert VARS["r"] == -5
+    [warning] = script.config.warnings
+    assert (warning.line, warning.hint) == (1, 'write "$avp(x)" in quotes')
