@@ -140,8 +140,8 @@ TEXTS = {
     "-t": "chroot", "-u": "user", "-g": "group",
 }  # fmt: skip
 FLAGS = {
-    "-c": "check", "--cfg-print": "cfg_print", "--python": "python", "--strict": "strict", "-E": "stderr", "-e": "colour",
-    "--keep-crashed": "keep_crashed",
+    "-c": "check", "--cfg-print": "cfg_print", "--python": "python", "--strict": "strict", "-E": "stderr",
+    "-e": "colour", "--keep-crashed": "keep_crashed",
 }  # fmt: skip
 LISTS = {"-A": "defines", "-l": "listens", "--alias": "aliases", "--loadmodule": "modules"}
 GLOBALS = {"-n": "children", "-b": "maxbuffer", "--server-id": "server_id"}

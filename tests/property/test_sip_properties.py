@@ -25,7 +25,8 @@ NASTY = st.text(alphabet=st.sampled_from('sip:@;=?<>"\\,[]()/ \t\r\n.0a:Vv&%*\0\
 PIECES = st.sampled_from(
     [
         "OPTIONS sip:a@b SIP/2.0\r\n", "SIP/2.0 200 OK\r\n", "Via: SIP/2.0/UDP h:5060;branch=z9hG4bK1\r\n", "v:",
-        "From: ", "<sip:a@b>;tag=1\r\n", "To: <sip:c@d>\r\n", "Call-ID: x\r\n", "CSeq: 1 OPTIONS\r\n", "Content-Length: 0\r\n",
+        "From: ", "<sip:a@b>;tag=1\r\n", "To: <sip:c@d>\r\n", "Call-ID: x\r\n", "CSeq: 1 OPTIONS\r\n",
+        "Content-Length: 0\r\n",
         "Contact: *\r\n", "Route: <sip:r;lr>,\r\n <sip:s>\r\n", "\r\n", "\n", " ", "\t", ";", ",", '"', "<", ">", ":",
         "\0",
         "received=", "rport", "tag=", "Retry-After: 5\r\n", "Max-Forwards: 70\r\n", "\xff", "SIP/2.0/UDP", "[::1]",
