@@ -47,6 +47,7 @@ from kamailio_py.modules.tm.table import CellTable
 from kamailio_py.modules.tm.timers import Timers
 from kamailio_py.modules.tm.turn import Turns
 from kamailio_py.modules.tm.uac import Uac
+from kamailio_py.modules.tm.write import WriteFunctions
 from kamailio_py.script.context import Context
 
 if TYPE_CHECKING:
@@ -57,7 +58,16 @@ if TYPE_CHECKING:
 log = get_logger("tm")
 
 
-class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, ContactFunctions, Parameters, Module):
+class Tm(
+    ArmedFunctions,
+    ServerFunctions,
+    RelayFunctions,
+    QueryFunctions,
+    ContactFunctions,
+    WriteFunctions,
+    Parameters,
+    Module,
+):
     """Transactions: stateful forwarding and answering, suspension."""
 
     name = "tm"
@@ -67,7 +77,7 @@ class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, Contac
         super().__init__(core)
         self.api = Api(self)
         self.events: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
-        self.appends: list[str] = []
+        self.appends: dict[str, list[tuple[str, str, str]]] = {}
 
     def mod_init(self) -> None:
         core = self.core
@@ -108,10 +118,6 @@ class Tm(ArmedFunctions, ServerFunctions, RelayFunctions, QueryFunctions, Contac
     def slot(self) -> int:
         """This process's slot in the process table."""
         return self.core.shm.processes.slot
-
-    def add_append(self, text: str) -> None:
-        """modparam tw_append: what t_write_req() adds, "name:line1;line2"."""
-        self.appends.append(text)
 
     def stateless_reply(self, msg: Message) -> int:
         """A reply without a transaction: the onreply_route `on_sl_reply` names may drop it; 1 to forward it."""

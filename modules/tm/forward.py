@@ -15,6 +15,7 @@ from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag
 from kamailio_py.modules.tm.client import first_place
 from kamailio_py.modules.tm.transaction import ERROR_DELAYED, FORWARDED
+from kamailio_py.script.values import parse_int
 from kamailio_py.sip.branch import Branch as Place
 from kamailio_py.sip.endpoint import Destination
 
@@ -35,6 +36,8 @@ class Forward:
 
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
+        names = ((Cell.fr, tm.fr_timer_avp), (Cell.fr_inv, tm.fr_inv_timer_avp))
+        self._timers = [(field, tm.core.registry.pvar(name, True)) for field, name in names if name]
 
     def relay(
         self,
@@ -119,6 +122,8 @@ class Forward:
         if t.canceled:
             log.dbg("no forwarding on a canceled transaction")
             return errors.E_CANCELED
+        if self._timers:
+            self._timers_from_avps(ctx, t)
         if not t.branches or not t.get_word(Cell.script):
             # for failure routes: lumps as they are now, addresses as they were when the transaction was made
             self._save(msg, t)
@@ -158,6 +163,14 @@ class Forward:
             return errors.E_SEND
         t.done |= FORWARDED
         return 1
+
+    def _timers_from_avps(self, ctx: Context, t: Transaction) -> None:
+        """Final response timeouts in seconds, from the AVPs that fr_timer_avp and fr_inv_timer_avp name."""
+        for field, pv in self._timers:
+            value = pv.get(ctx)
+            seconds = parse_int(value) if isinstance(value, str) else value
+            if seconds and seconds > 0:
+                t.set(field, seconds * 1000)
 
     def _save(self, msg: Message, t: Transaction) -> None:
         if (msg.new_uri, msg.dst_uri, msg.path) == t.made_with and not msg.branches:

@@ -49,14 +49,17 @@ class QueryFunctions:
         """Does the status match a regular expression?"""
         status = self.status_of(ctx)
         if status < 0:
-            log.err("cannot check status for a message which does not belong to any transaction")
+            log.err("cannot check status for a reply which has no T-state established")
             return -1
         return 1 if pattern.search(str(status)) else -1
 
     @function("t_get_status_code", routes=EVERYWHERE)
     def t_get_status_code(self, ctx: Context) -> int:
         """The status itself, negative without a transaction."""
-        return self.status_of(ctx)
+        status = self.status_of(ctx)
+        if status < 0:
+            log.err("cannot check status for a reply which has no T-state established")
+        return status
 
     @function("t_grep_status", INT, routes=ASKING)
     def t_grep_status(self, ctx: Context, code: int) -> int:
@@ -83,6 +86,7 @@ class QueryFunctions:
         """Is its lifetime over?"""
         t = self.find(ctx)
         if t is None:
+            log.err("cannot check a message for which no T-state has been established")
             return -1
         return 1 if self.core.clock.ms() >= t.get_word(Cell.lifetime) else -1
 

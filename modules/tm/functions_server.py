@@ -98,7 +98,8 @@ class ServerFunctions:
     @function("t_release", routes=REQUEST)
     def t_release(self, ctx: Context) -> int:
         """Nothing will be done with the transaction: let it go."""
-        self.find(ctx)
+        if self.find(ctx) is None:
+            return 1
         return self.server.release_from_script(ctx)
 
     @function("t_retransmit_reply", routes=REQUEST)
@@ -123,7 +124,7 @@ class ServerFunctions:
     def t_lookup_cancel_flags(self, ctx: Context, flags: int) -> int:
         """With 1, message flags of the INVITE are put into the CANCEL."""
         if ctx.msg.method != "CANCEL":
-            log.warn("script error t_lookup_cancel() called for non-CANCEL request")
+            log.warn("script error - t_lookup_cancel() called for non-CANCEL request")
             return -1
         try:
             invite = self.matching.original(ctx.msg)
@@ -151,10 +152,12 @@ class ServerFunctions:
         if msg.method == "CANCEL":
             return self.t_lookup_cancel_flags(ctx, 0)
         if ctx.t is not None:
-            if msg.method == "ACK" and ctx.t.done & RETRANSMISSION:
+            # the request that made it counts as its own retransmission
+            if msg.method == "ACK":
                 self.server.acknowledged(ctx.t)
-                return 0
-            return 1
+            else:
+                self.server.retransmit(ctx.t)
+            return 0
         try:
             t, e2e = self.matching.request(msg)
         except BadMessage as error:
@@ -179,8 +182,7 @@ class ServerFunctions:
     def t_relay_cancel(self, ctx: Context) -> int:
         """Forward a CANCEL whose INVITE is known and end the script; 1 if it is not."""
         if ctx.msg.method != "CANCEL":
-            log.bug("called on non-CANCEL request")
-            return -1
+            return 1
         return self.canceling.relay(ctx, only_matching=True)
 
     @function("t_save_lumps", routes=REQUEST)

@@ -24,7 +24,7 @@ class Parameters:
     restart_fr_on_each_reply = Param(int, 1)
     fr_timer_avp = Param(str, "")
     fr_inv_timer_avp = Param(str, "")
-    enable_uac_fr = Param(int, 0)
+    enable_uac_fr = Param(int, 0, unused=True)
     exec_time_check = Param(int, 5000, unused=True)
     # replies made here
     noisy_ctimer = Param(int, 1)
@@ -38,11 +38,11 @@ class Parameters:
     aggregate_challenges = Param(int, 1)
     disable_6xx_block = Param(int, 0)
     failure_reply_mode = Param(int, 3)
-    failure_exec_mode = Param(int, 0)
+    failure_exec_mode = Param(int, 0, unused=True)
     faked_reply_prio = Param(int, 0)
     remap_503_500 = Param(int, 1)
     rich_redirect = Param(int, 0)
-    reply_relay_mode = Param(int, 1)
+    reply_relay_mode = Param(int, 1, unused=True)
     on_sl_reply = Param(str, "")
     local_ack_mode = Param(int, 0)
     # CANCEL
@@ -50,12 +50,12 @@ class Parameters:
     cancel_b_method = Param(int, 1)
     local_cancel_reason = Param(int, 1)
     e2e_cancel_reason = Param(int, 1)
-    reparse_invite = Param(int, 1)
+    reparse_invite = Param(int, 1, unused=True)
     ac_extra_hdrs = Param(str, "")
     # contacts of serial forking
     contacts_avp = Param(str, "")
     contact_flows_avp = Param(str, "")
-    xavp_contact = Param(str, "")
+    xavp_contact = Param(str, "", unused=True)
     # the FIFO and socket t_write_*() write to
     unix_tx_timeout = Param(int, 500)
     tw_append = Param(str, setter="add_append")

@@ -27,6 +27,7 @@ from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.redirect import redirect_contacts
 from kamailio_py.sip.reply import build_reply, reply_destination
 from kamailio_py.sip.totag import TM_SEPARATOR, TM_SIGNATURE, ToTag
 from kamailio_py.sip.uri import BadUri
@@ -173,8 +174,6 @@ class Server:
         if t is None:
             log.err("cannot send a t_reply to a message for which no T-state has been established")
             return -1
-        if t.done & RETRANSMISSION:
-            return 1
         if ctx.msg.is_request:
             return self.reply(t, ctx.msg, code, reason)
         return self.reply_stored(t, code, reason)
@@ -197,6 +196,8 @@ class Server:
                 t.done |= REPLIED
                 self._i64[self._identity.counters + self.generated] += 1
                 return 1
+        if 300 <= code < 400 and relayed == LOCAL:
+            headers += redirect_contacts(msg, tm.rich_redirect)
         try:
             tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
             text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)

@@ -156,6 +156,8 @@ class Uac:
         """A reply for a request of our own (None: made here): on a final one end the transaction and tell who asked."""
         tm = self.tm
         if code < 200:
+            if tm.pass_provisional_replies:
+                self._tell(t, code, msg)
             return
         t.lock.acquire()
         again = t.status >= 200
@@ -164,7 +166,6 @@ class Uac:
             t.set(Cell.relayed, number + 1)
             tm.client.finish(t)
             tm.server.put_on_wait(t)
-        block = t.get_word(Cell.data)
         t.lock.release()
         if t.is_invite and msg is not None and code < 300 and not t.flags & Flag.NO_ACK:
             tm.acks.send_end_to_end(t, number, msg)
@@ -173,8 +174,13 @@ class Uac:
         tm.core.count(tm.server.completed[min(code // 100, 6) - 2])
         for listener in tm.events["completed"]:
             listener(t, code)
+        self._tell(t, code, msg)
+
+    def _tell(self, t: Transaction, code: int, msg: Message | None) -> None:
+        """Call who made the request."""
+        block = t.get_word(Cell.data)
         if block:
-            name, data = tm.state.load(block)
+            name, data = self.tm.state.load(block)
             callback = self.callbacks.get(name)
             if callback is not None:
                 callback(t, code, msg, data)
