@@ -17,7 +17,7 @@ class Armed:
 
     __slots__ = (
         "flags_off", "flags_on", "fr", "fr_inv", "inv_lifetime", "noninv_lifetime", "on_branch", "on_branch_failure",
-        "on_failure", "on_reply", "retr1", "retr2", "use_uac_headers",
+        "on_failure", "on_reply", "retr1", "retr2",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -33,7 +33,6 @@ class Armed:
         self.noninv_lifetime = 0
         self.flags_on = 0
         self.flags_off = 0
-        self.use_uac_headers = False
 
     @classmethod
     def of(cls, ctx: Context) -> Armed:

@@ -9,7 +9,6 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
 from kamailio_py.modules.tm import errors
-from kamailio_py.modules.tm.armed import Armed
 from kamailio_py.modules.tm.forward import Forward
 
 if TYPE_CHECKING:
@@ -227,6 +226,5 @@ class RelayFunctions:
 
     @function("t_use_uac_headers")
     def t_use_uac_headers(self, ctx: Context) -> int:
-        """Take over the From and To that uac_replace_from() and uac_replace_to() put into the message."""
-        Armed.of(ctx).use_uac_headers = True
+        """Have ACK and CANCEL carry the From and To the request was sent with: here they always do."""
         return 1

@@ -9,7 +9,7 @@ import pytest
 from kit.cells import House, answer
 
 from kamailio_py.modules.tm import errors, selection
-from kamailio_py.modules.tm.cell import Branch
+from kamailio_py.modules.tm.cell import Branch, Cell
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptDrop
 from kamailio_py.sip.branch import Branch as Place
@@ -365,3 +365,39 @@ def test_maximum_of_branches(house: House, capfd: pytest.CaptureFixture[str]) ->
     assert t is not None
     assert t.branch_get(3, Branch.number) == 3
     house.tm.api.release(t)
+
+
+def test_turn_of_a_dead_process_is_taken_over(house: House) -> None:
+    relaying(house)
+    house.request("OPTIONS")
+    t = house.tm.api.lookup_callid("call-a", "1")
+    assert t is not None
+    # a process that does not exist any more has the turn
+    house.shm.processes.slot = 7
+    house.shm.processes.enter(1, "gone", 0, pid=2**22 + 1)
+    house.shm.processes.slot = 0
+    t.set(Cell.turn, 8)
+    house.reply(0, 200)
+    assert house.statuses() == [200]
+    assert t.turn == 0
+    house.tm.api.release(t)
+
+
+def test_what_comes_while_another_has_the_turn_waits_for_it(house: House) -> None:
+    """As when two processes meet: the second leaves its reply to the first."""
+    order: list[int] = []
+
+    def reply(ctx: Context) -> int:
+        order.append(ctx.msg.status)
+        if ctx.msg.status == 180:
+            house.reply(0, 183)
+            house.reply(0, 200)
+            assert house.statuses() == []
+        return 1
+
+    house.route("reply", "R", reply)
+    relaying(house, arm=lambda ctx: house.tm.t_on_reply(ctx, "R"))
+    house.request("OPTIONS")
+    house.reply(0, 180)
+    assert order == [180, 183, 200]
+    assert house.statuses() == [180, 183, 200]
