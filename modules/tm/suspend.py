@@ -178,13 +178,11 @@ class Suspension:
         """Take a suspended request: 0 it is ours, 1 nothing is to be done any more, -1 it is gone, -2 not suspended."""
         u32, word = t.u32, t.word
         t.lock.acquire()
-        waiting = u32[word + _SUSPENDED]
-        before = u32[word + _STATE]
         if u32[word + _FLAGS] & _OVER:
             t.lock.release()
-            # what ended by its timer while it was suspended is not gone yet: late, but no mistake
-            late = waiting and before != State.CANCELED
-            return OTHER_THAN_SUSPENDED if late else -1
+            return -1
+        waiting = u32[word + _SUSPENDED]
+        before = u32[word + _STATE]
         if not waiting or before not in _CLAIMABLE:
             t.lock.release()
             return -2
