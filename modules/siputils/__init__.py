@@ -153,8 +153,10 @@ class Siputils(Checks, Uris, Contacts, Module):
 
     @function("sip_p_charging_vector", STR)
     def sip_p_charging_vector(self, ctx: Context, flags: str) -> int:
-        """With `g` make the header where there is none, with `f` in any case. The header that came stays: 5.6.3 does not
-        take it out with `r` or `f` either."""
+        """With `g` make the header where there is none, with `f` in any case.
+
+        The header that came stays: 5.6.3 does not take it out with `r` or `f` either.
+        """
         msg = ctx.msg
         flags = flags.lower()
         try:

@@ -139,7 +139,10 @@ class Headers:
 
     @function("remove_hf_match", STR, STR, STR)
     def remove_hf_match(self, ctx: Context, name: str, operator: str, expression: str) -> int:
-        """Remove the headers of that name whose value compares so: eq, ne, in (it holds the text) or re; -2 if none does."""
+        """Remove the headers of that name whose value compares so; -2 if none does.
+
+        eq, ne, in (it holds the text) or re.
+        """
         msg = ctx.msg
         if not name or not readable(msg):
             return -1

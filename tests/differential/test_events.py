@@ -79,7 +79,8 @@ def test_levels(s: Scene) -> None:
 
 @room.case("""
 route[from_the_script] {
-    t_uac_send("OPTIONS", "$hdr(X-Target)", "", "", "From: <sip:me@example.test>\\r\\nTo: <sip:you@example.test>\\r\\nX-Mine: 1\\r\\n", "");
+    t_uac_send("OPTIONS", "$hdr(X-Target)", "", "",
+        "From: <sip:me@example.test>\\r\\nTo: <sip:you@example.test>\\r\\nX-Mine: 1\\r\\n", "");
     xlog("L_NOTICE", "$rc\\n"); sl_send_reply("200", "OK");
 }
 """)
