@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable
@@ -23,6 +24,7 @@ from kamailio_py.engine.core import Core
 from kamailio_py.engine.core_functions import core_functions
 from kamailio_py.engine.registry import written_arguments
 from kamailio_py.module import Module
+from kamailio_py.shm.memory import SharedMemory
 
 KINDS = ("parameters", "functions", "pseudo-variables", "event routes", "statistics", "transformations")
 
@@ -80,10 +82,11 @@ def compare(module: Module, surface: dict[str, Any]) -> dict[str, Coverage]:
     for name in surface["event_routes"]:
         plain = name.split("<")[0]
         result["event routes"].put(name, any(own.startswith(plain) for own in type(module).event_routes))
+    statistics = {*type(module).statistics, *module.computed_statistics()}
     for wanted in surface["stats"]:
-        result["statistics"].put(wanted["name"], wanted["name"] in type(module).statistics)
+        result["statistics"].put(wanted["name"], wanted["name"] in statistics)
     for wanted in surface.get("transformations", []):
-        name = wanted if isinstance(wanted, str) else wanted.get("class", wanted.get("name", ""))
+        name = wanted["cls"]
         result["transformations"].put(f"{{{name}}}", name in type(module).transformations)
     return result
 
@@ -95,11 +98,20 @@ def weights(reference: Path) -> dict[str, int]:
     return {row[1]: int(row[2]) for row in rows[1:] if len(row) > 2 and row[2].isdigit()}
 
 
-def report(reference: Path) -> Iterable[str]:
+def report(reference: Path) -> list[str]:
+    """The lines of the page; modules are made as for a server, with shared memory of their own."""
+    core = Core()
+    core.shm = SharedMemory.create(f"surface-{os.getpid()}", 16 << 20)
+    try:
+        return list(_report(core, reference))
+    finally:
+        core.shm.unlink()
+
+
+def _report(core: Core, reference: Path) -> Iterable[str]:
     surface = json.loads((reference / "surface.json").read_text())
     used = weights(reference)
     ours = our_modules()
-    core = Core()
     yield "# Compatibility with Kamailio 5.6.3"
     yield ""
     yield "Written by `make compatibility` from what is really registered; do not edit. RPC commands are not counted."
