@@ -41,8 +41,7 @@ def boot(core: Core, path: str, options: Options) -> Config:
         config = parse_file(path, registry, defines=options.defines, substs=options.substs)
         core.defines.update(config.defines)
         for custom in config.customs:
-            if custom.instance is None:
-                core.cfg.custom[custom.group, custom.name] = custom.value
+            core.cfg.groups.add(custom)
         for module, name, value in options.module_params:
             registry.set_module_param(module, name, value)
         for name, value in options.globals.items():

@@ -45,6 +45,7 @@ class CoreFunction(Function):
 def core_functions(core: Core) -> Iterable[Function]:
     """All functions of the core, bound to `core`."""
     own, uris = CoreFunctions(core), UriFunctions()
+    group = Fixup("group", prepare=own.known_group)
     send_socket = Fixup("socket", prepare=own.listening_socket)
     avp = (RAW, RAW)
     calls: tuple[tuple[str, tuple[Argument, ...], Callable[..., int]], ...] = (
@@ -78,6 +79,8 @@ def core_functions(core: Core) -> Iterable[Function]:
         ("force_tcp_alias", (), own.force_tcp_alias),
         ("force_tcp_alias", (INT,), own.force_tcp_alias),
         ("force_send_socket", (send_socket,), own.force_send_socket),
+        ("cfg_select", (group, INT), own.cfg_select),
+        ("cfg_reset", (group,), own.cfg_reset),
     )
     for name, arguments, call in calls:
         yield CoreFunction("<core>", name, arguments, RouteType.ANY, call)
@@ -190,6 +193,23 @@ class CoreFunctions:
     def error(self, ctx: Context, first: str, second: str) -> int:
         """Never did anything in Kamailio either."""
         log.notice(f'error("{first}", "{second}") not implemented yet')
+        return 1
+
+    def known_group(self, name: str) -> str:
+        """The name of a group of the config's own variables."""
+        if name not in self.core.cfg.groups:
+            raise ValueError(f'configuration group "{name}" not found')
+        return name
+
+    def cfg_select(self, ctx: Context, group: str, number: int) -> int:
+        """Use an instance's values for the rest of this message."""
+        if self.core.cfg.groups.select(group, number):
+            return 1
+        log.err(f"group instance '{group}[{number}]' does not exist")
+        return E_UNSPEC
+
+    def cfg_reset(self, ctx: Context, group: str) -> int:
+        self.core.cfg.groups.reset(group)
         return 1
 
     def execute(self, ctx: Context, command: str) -> int:

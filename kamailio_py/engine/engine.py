@@ -48,6 +48,8 @@ class Engine:
     def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
         """Process one datagram (or one framed message of a stream)."""
         core = self.core
+        if core.cfg.groups.selected:
+            core.cfg.groups.selected.clear()
         for hook in core.network_in:
             changed = hook(text, host, port, socket)
             if changed is None:

@@ -1,7 +1,6 @@
 """The values of the global parameters: `core.cfg.children`, `core.cfg.debug`, ...
 
-Parameters may also be named `group.name` (custom ones, and those of modules that can change while the server runs);
-these are kept in `custom`.
+Variables of the config's own, `group.name`, are in `groups`.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kamailio_py.config.parameters import PARAMETERS
+from kamailio_py.engine.groups import Groups
 
 REPEATED = ("async_workers_group",)
 """Parameters of which every line counts; their value is a list."""
@@ -18,7 +18,7 @@ class GlobalValues:
     """Every parameter is an attribute under its first name; what the config does not set has Kamailio's default."""
 
     def __init__(self) -> None:
-        self.custom: dict[tuple[str, str], int | str] = {}
+        self.groups = Groups()
         for parameter in PARAMETERS.values():
             default: Any = parameter.default
             if default is None:

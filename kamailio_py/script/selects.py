@@ -228,7 +228,7 @@ def _destination(path: Path) -> Raw:
 def config_value(core: Any, group: str, name: str) -> int | str | None:
     """A custom parameter, or a global one in the group `core`."""
     cfg = core.cfg
-    value = cfg.custom.get((group, name))
+    value = cfg.groups.get(group, name)
     if value is None and group == "core":
         value = getattr(cfg, name, None)
     return value if isinstance(value, (int, str)) else None
@@ -244,6 +244,13 @@ def _cfg_get(path: Path) -> Raw:
         return None if value is None else str(value)
 
     return get
+
+
+def _cfg_selected(path: Path) -> Raw:
+    if len(path) != 1:
+        raise bad("cfg_selected", 0)
+    group = str(path[0])
+    return lambda ctx: str(ctx.core.cfg.groups.selected.get(group, ""))
 
 
 def _now(path: Path) -> Raw:
@@ -348,7 +355,7 @@ ROOTS: dict[str, Callable[[Path], Raw]] = {
     },
     "branch": _branch,
     "cfg_get": _cfg_get,
-    "cfg_selected": _cfg_get,
+    "cfg_selected": _cfg_selected,
     "cseq": _cseq,
     "dst": _destination,
     "dst_uri": _dst_uri,

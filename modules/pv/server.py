@@ -106,8 +106,7 @@ def _set_ccp(inner: Inner) -> Setter:
         cfg = ctx.core.cfg
         if value is None:
             return False
-        if (group, name) in cfg.custom:
-            cfg.custom[group, name] = value
+        if cfg.groups.set(group, name, value):
             return True
         if group == "core" and hasattr(cfg, name):
             setattr(cfg, name, value)

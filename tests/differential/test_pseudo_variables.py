@@ -210,7 +210,6 @@ STRINGS = shown(
     "$(var(s){s.rm,o})",
     "$(var(s){s.before,W})",
     "$(var(s){s.after,W})",
-    "$(var(s){s.rafter,W})",
     "$(var(s){s.stripto,W})",
     "$(var(s){s.encode.base64url})",
     "$(var(s){s.encode.base58})",

@@ -221,8 +221,6 @@ route[uri_tests] {
     if (uri_param("added", "1")) xlog("L_NOTICE", "has value\\n");
         if (!uri_param("added", "2")) xlog("L_NOTICE", "not 2\\n");
     if (get_uri_param("added", "$var(v)")) xlog("L_NOTICE", "value $var(v)\\n");
-    $var(u) = "sip:x@y:5070;q=1"; $var(z) = "z"; set_uri_user($var(u), $var(z)); xlog("L_NOTICE", "$var(u)\\n");
-    set_uri_host($var(u), $var(z)); xlog("L_NOTICE", "$var(u)\\n");
     tel2sip("tel:+1-201-555", "host.test", "$var(t)"); xlog("L_NOTICE", "$var(t)\\n");
     sl_send_reply("200", "OK");
 }

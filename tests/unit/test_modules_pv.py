@@ -9,7 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from kamailio_py.clock import VirtualClock
+from kamailio_py.config.errors import Position
 from kamailio_py.config.known import known_exports
+from kamailio_py.config.nodes import CustomParameter
+from kamailio_py.engine.groups import Groups
 from kamailio_py.module import Module, RpcFault
 from kamailio_py.modules.pv import Pv
 from kamailio_py.modules.pv.branches import Static, q_text
@@ -39,7 +42,7 @@ class Server:
         self.shm = SharedMemory.create(f"pv.{os.getpid()}", 8 << 20)
         self.sockets = [ListenSocket(0, "udp", "127.0.0.1", 5060, name="main")]
         self.snd: tuple[str, Destination] | None = None
-        self.cfg = SimpleNamespace(custom={}, server_id=3, debug=2)
+        self.cfg = SimpleNamespace(groups=Groups(), server_id=3, debug=2)
         self.modules: dict[str, Module] = {}
         self.pvars = core_pvars.registry({})
         self.registry = SimpleNamespace(pvars=self.pvars)
@@ -271,7 +274,7 @@ def test_evaluated_twice(run: Run) -> None:
 
 
 def test_custom_parameters(run: Run) -> None:
-    run.server.cfg.custom["g", "v"] = 5
+    run.server.cfg.groups.add(CustomParameter(Position("x.cfg", 1, 1), "g", "v", 5))
     assert run.get("$ccp(g.v)") == 5
     assert run.get("$sel(cfg_get.g.v)") == "5"
     assert run.get("$sel(cfg_get.g.no)") is None
