@@ -174,10 +174,28 @@ def test_strict(s: Scene) -> None:
 
 
 @room.case("""
-route[twice] { record_route(); record_route(); xlog("L_NOTICE", "$rc\\n"); remove_record_route();
-    record_route_preset("9.9.9.9:5060"); forward(); }
+route[twice] { record_route(); record_route(); xlog("L_NOTICE", "$rc\\n"); forward(); }
 """)
 def test_twice(s: Scene) -> None:
+    """Asked for twice, recorded once."""
     alice, bob = s.agents("alice", "bob")
     alice.request("MESSAGE", bob)
-    s.fence()
+    bob.expect("MESSAGE")
+
+
+@room.case("""
+route[record_preset] { record_route_preset("9.9.9.9:5060;x=y"); xlog("L_NOTICE", "$rc\\n"); forward(); }
+""")
+def test_record_preset(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob)
+    bob.expect("MESSAGE")
+
+
+@room.case("""
+route[record_removed] { record_route(); remove_record_route(); xlog("L_NOTICE", "$rc\\n"); forward(); }
+""")
+def test_record_removed(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob)
+    bob.expect("MESSAGE")
