@@ -12,6 +12,7 @@ import contextlib
 import os
 import sys
 import syslog
+from collections.abc import Callable
 from enum import IntEnum
 from types import FrameType
 
@@ -53,7 +54,7 @@ class Settings:
         self.stderr = True
         self.colour = False
         self.index = 0
-        self.prefix = ""
+        self.prefix: str | Callable[[], str] = ""
 
 
 settings = Settings()
@@ -85,10 +86,14 @@ def emit(level: int, text: str, facility: int = 0) -> None:
     text = text.rstrip("\n")
     name = NAMES[max(-5, min(level, 3))]
     label = f"{name}: " if name else ""
+    prefix = settings.prefix
+    if not isinstance(prefix, str):
+        settings.prefix = ""  # what is logged while it is evaluated has none
+        settings.prefix, prefix = prefix, prefix()
     if not settings.stderr:
-        syslog.syslog(_PRIORITIES[max(-5, min(level, 3))] | facility, f"{label}{settings.prefix}{text}")
+        syslog.syslog(_PRIORITIES[max(-5, min(level, 3))] | facility, f"{label}{prefix}{text}")
         return
-    line = f"{settings.index:2d}({os.getpid()}) {label}{settings.prefix}{text}"
+    line = f"{settings.index:2d}({os.getpid()}) {label}{prefix}{text}"
     if settings.colour and level in _COLOURS:
         line = f"{_COLOURS[level]}{line}\n{RESET_COLOUR}"
     else:

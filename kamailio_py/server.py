@@ -71,7 +71,7 @@ def run(core: Core, path: str, options: Options) -> int:
 def serve(core: Core, options: Options) -> int:
     """Run the server until it is told to stop."""
     from kamailio_py.process.daemon import PidFileError, daemonize, write_pid_file
-    from kamailio_py.process.identity import take_identity
+    from kamailio_py.process.identity import take_identity, take_limits
     from kamailio_py.process.master import Master, StartError
 
     cfg = core.cfg
@@ -88,6 +88,7 @@ def serve(core: Core, options: Options) -> int:
     try:
         if pid_file:
             write_pid_file(pid_file)
+        take_limits(cfg)
         take_identity(options, cfg, background)
         master.initialise()
         master.fork_all()

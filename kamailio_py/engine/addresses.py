@@ -43,7 +43,9 @@ class Addresses:
         for line in listens or [_everywhere(self.core.cfg.port)]:
             for host in line.endpoint.hosts:
                 for address in resolve_interface(host):
-                    protos = [line.endpoint.proto] if line.endpoint.proto else ["udp", "tcp"]
+                    protos = [line.endpoint.proto] if line.endpoint.proto else ["udp"]
+                    if not line.endpoint.proto and not self.core.cfg.disable_tcp:
+                        protos.append("tcp")
                     for proto in protos:
                         self._add(line, proto, address)
         if self.core.cfg.auto_aliases:

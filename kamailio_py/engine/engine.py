@@ -6,12 +6,12 @@ network ends here: it is logged, counted and forgotten.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.engine.forward import forward_reply
-from kamailio_py.log import Level, get_logger
+from kamailio_py.log import Level, get_logger, settings
 from kamailio_py.script.context import Context
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
@@ -19,8 +19,20 @@ from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
+    from kamailio_py.engine.settings import GlobalValues
 
 logger = get_logger()
+
+
+def message_defaults(cfg: GlobalValues) -> list[tuple[str, Any]]:
+    """What global parameters set on every request, as the functions of the same names do on one."""
+    wanted = {
+        "force_rport": bool(cfg.force_rport),
+        "add_local_rport": bool(cfg.local_rport),
+        "set_global_address": cfg.advertised_address,
+        "set_global_port": str(cfg.advertised_port or ""),
+    }
+    return [(name, value) for name, value in wanted.items() if value]
 
 
 class Engine:
@@ -43,6 +55,8 @@ class Engine:
         self._dropped_replies = statistic("core", "drop_replies")
         self._forwarded = statistic("core", "fwd_requests")
         self._errors = statistic("core", "internal_errors")
+        self._defaults = message_defaults(core.cfg)
+        self._prefix = core.registry.format(core.cfg.log_prefix) if core.cfg.log_prefix else None
         self._next_id = 0
 
     def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
@@ -61,6 +75,8 @@ class Engine:
                 self._request_in(msg)
             else:
                 self._reply_in(msg)
+            if self._prefix is not None:
+                settings.prefix = ""
         except BadMessage as error:
             core.count(self._bad)
             self._bad_message(text, host, port, socket, error)
@@ -75,7 +91,12 @@ class Engine:
         if msg.version != "SIP/2.0" and not msg.is_sip:
             raise BadMessage(f"version {msg.version} is not SIP's")
         msg.check()
+        if self._defaults:
+            for name, value in self._defaults:
+                setattr(msg, name, value)
         ctx = Context(core, msg)
+        if self._prefix is not None:
+            self._set_prefix(ctx)
         for accept in core.pre_script:
             if not accept(ctx):
                 return
@@ -100,6 +121,8 @@ class Engine:
         msg.id = self._next_id
         if "via" not in msg.names:
             raise BadMessage("no via found in reply")
+        if self._prefix is not None:
+            self._set_prefix(Context(core, msg))
         if self._pre_routing is not None:
             ctx = Context(core, msg)
             core.run(self._pre_routing, ctx, RouteType.REQUEST)
@@ -118,6 +141,12 @@ class Engine:
             if handle(msg) == 0:
                 return
         forward_reply(core, msg)
+
+    def _set_prefix(self, ctx: Context) -> None:
+        """Have log_prefix stand in every line while this message is worked on; with mode 1 evaluated for each."""
+        prefix = self._prefix
+        assert prefix is not None
+        settings.prefix = (lambda: prefix.evaluate(ctx)) if self.core.cfg.log_prefix_mode else prefix.evaluate(ctx)
 
     def _failed(self, error: Exception) -> None:
         """An error of our own code ends the message; the process only if it holds a lock, which its death frees."""

@@ -63,7 +63,7 @@ class Master:
                 logger.warn(f"{listening} is not served: only UDP is")
                 continue
             try:
-                self.udp.bind(listening)
+                self.udp.bind(listening, core.cfg)
             except BindError as error:
                 logger.err(str(error))
                 raise StartError(str(error)) from None

@@ -13,6 +13,7 @@ from kamailio_py.sip.endpoint import Destination, ListenSocket
 
 if TYPE_CHECKING:
     from kamailio_py.engine.engine import Engine
+    from kamailio_py.engine.settings import GlobalValues
     from kamailio_py.process.process import Process
 
 logger = get_logger()
@@ -30,14 +31,16 @@ class Udp:
     def __init__(self) -> None:
         self._sockets: dict[int, socket.socket] = {}
 
-    def bind(self, listening: ListenSocket, max_buffer: int = 0) -> None:
-        """Open and bind one address; BindError when the system refuses."""
+    def bind(self, listening: ListenSocket, cfg: GlobalValues) -> None:
+        """Open and bind one address, with `maxbuffer` and `tos` of the config; BindError when the system refuses."""
         opened = socket.socket(listening.family, socket.SOCK_DGRAM)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if listening.family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if max_buffer:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, max_buffer)
+        else:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, cfg.tos)
+        if cfg.maxbuffer > opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF):
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, cfg.maxbuffer)
         try:
             opened.bind((listening.host, listening.port))
         except OSError as error:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tables.runner import read_message, read_table
 
 from kamailio_py.clock import VirtualClock
+from kamailio_py.engine.groups import Groups
 from kamailio_py.modules.pv import Pv
 from kamailio_py.script import core_pvars
 from kamailio_py.script.context import Context
@@ -58,7 +59,7 @@ def _getters():  # type: ignore[no-untyped-def]
 
 GETTERS = list(_getters())
 CORE = SimpleNamespace(
-    clock=VirtualClock(), snd=None, sockets=[SOCKET], cfg=SimpleNamespace(custom={}, server_id=0),
+    clock=VirtualClock(), snd=None, sockets=[SOCKET], cfg=SimpleNamespace(groups=Groups(), server_id=0),
     destination=lambda uri: None, modules={},
 )  # fmt: skip
 
