@@ -80,6 +80,7 @@ class Scene:
         try:
             steps(self)
             self.fence()
+            self.server.settle()
         except Missing as error:
             failure = str(error)
         if not self.server.alive:

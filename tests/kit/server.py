@@ -108,6 +108,15 @@ class Server:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(f"/dev/shm/{name}")
 
+    def settle(self, patience: float = 0.5) -> None:
+        """Wait until all processes sleep: what they were asked before is done, and logged."""
+        assert self.process is not None
+        deadline = time.monotonic() + patience
+        asleep = 0
+        while asleep < 2 and time.monotonic() < deadline:
+            asleep = asleep + 1 if _all_sleep(self.process.pid) else 0
+            time.sleep(0.002)
+
     # -- the log
 
     def log(self, offset: int = 0) -> str:
