@@ -33,7 +33,8 @@ def run(tmp_path: Path, *options: str, cfg: str = CFG) -> subprocess.CompletedPr
     "options",
     [
         "-a no", "-a yes", "--alias=example.test", "--alias=udp:example.test:5060", "--atexit=no", "-A X -A Y=1",
-        "-b 300000",        "-d", "-ddd", "--debug=2", "-D", "-DD", "-DDD", "-e", "-E", "-g 0", "-G pgid", "-K", "-l 127.0.0.1",
+        "-b 300000",
+        "-d", "-ddd", "--debug=2", "-D", "-DD", "-DDD", "-e", "-E", "-g 0", "-G pgid", "-K", "-l 127.0.0.1",
         "-l udp:127.0.0.1:5080", "-l udp:127.0.0.1:5080/1.2.3.4:5060", "-l (127.0.0.1,127.0.0.2):5065", "-l lo:5062",
         "--loadmodule=xlog", "--log-engine=json:x", "-L /tmp", "-m 32", "--modparam=sl:default_code:i:480",
         "--modparam=sl:default_reason:s:later", "-M 8", "-n 3", "-N 2", "-O 1", "-P pid", "-Q 2", "-r", "-R", "-rR",
