@@ -69,8 +69,10 @@ class Replies:
             self._reply(t, number, code, msg)
         elif kind == Kind.FAKE:
             self._fake(t, number, code)
-        else:
+        elif kind == Kind.RELAY:
             self._resumed(t, number)
+        else:
+            self._ended(t, code)
 
     def _reply(self, t: Transaction, number: int, code: int, msg: Message) -> None:
         tm = self.tm
@@ -195,6 +197,8 @@ class Replies:
             points.point("tm.failure.done")
             if t.status >= 200:
                 return  # the route has answered
+            if t.state in (State.SUSPENDED, State.CONTINUING):
+                return  # the route was suspended: the end is with whoever resumes it
             if t.branches == count:
                 # nothing new; the route may have dropped replies
                 again = selection.pick(t, tm.faked_reply_prio, current)
@@ -360,6 +364,12 @@ class Replies:
         t.lock.release()
         self._decide(t, number, msg.status, msg)
 
-    def end(self, t: Transaction) -> bool:
-        """Is there nothing any more that could answer the transaction? The lock is held."""
-        return t.status < 200 and t.state != State.SUSPENDED and not t.turn and not selection.open_branches(t)
+    def _ended(self, t: Transaction, error: int) -> None:
+        """A resumed route has come to its end: answer the transaction if nothing is left that could."""
+        tm = self.tm
+        t.lock.acquire()
+        over = t.status < 200 and t.state not in (State.SUSPENDED, State.CONTINUING) and not selection.open_branches(t)
+        t.lock.release()
+        if over and tm.server.kill(t, t.request(), error) < 0 and t.status < 200:
+            log.err("reply generation failed")
+            tm.server.release_stored(t)

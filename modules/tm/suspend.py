@@ -246,17 +246,15 @@ class Suspension:
         t.lock.acquire()
         # suspended again and resumed elsewhere before this run came to its end: it is that run's now
         u32, word = t.u32, t.word
-        unanswered = u32[word + _RESUMES] == t.resumed
-        if unanswered:
-            if u32[word + _STATE] == State.CONTINUING:
-                u32[word + _STATE] = State.ACTIVE
-            unanswered = tm.replies.end(t)
+        mine = u32[word + _RESUMES] == t.resumed
+        if mine and u32[word + _STATE] == State.CONTINUING:
+            u32[word + _STATE] = State.ACTIVE
+        answered = t.status >= 200
         t.lock.release()
-        if unanswered:
+        if mine and not answered:
+            # in its turn, since the failure_route that was suspended may not have come to its end yet
             error = t.error or (errors.E_CANCELED if t.canceled else errors.E_UNSPEC)
-            if tm.server.kill(t, msg, error) < 0 and t.status < 200:
-                log.err("reply generation failed")
-                tm.server.release_stored(t)
+            tm.turns.take(t, (Kind.END, 0, error, None))
 
     def _claim_reply(self, t: Transaction) -> int:
         """Take a suspended reply: its branch, or -1."""

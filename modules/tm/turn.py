@@ -34,6 +34,7 @@ class Kind(IntEnum):
     REPLY = 1  # a reply came: payload is its Message
     FAKE = 2  # it failed without a reply: a timeout, a send failure, a cancelled branch that never answered
     RELAY = 3  # a suspended reply goes on
+    END = 4  # a resumed route came to its end: `code` is the error to answer with if nothing else will answer
 
 
 Event = tuple[int, int, int, Message | None]
