@@ -414,3 +414,50 @@ def _handle(house: House, ident: tuple[int, int]) -> Any:
 
 def test_reply_while_the_resumed_route_still_runs(house: House) -> None:
     ResumedRelay(house).walk(seed=9, limit=80)
+
+
+class SuspendedFailure(Race):
+    """failure_route suspends and is resumed elsewhere before the process that runs it has come to its end."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+
+        def failure(ctx: Context) -> int:
+            assert isinstance(house.tm.api.suspend(ctx), tuple)
+            return 0
+
+        def resumed(ctx: Context) -> int:
+            ctx.msg.new_uri = "sip:third@127.0.0.1:7003"
+            return house.tm.t_relay(ctx)
+
+        house.route("failure", "F", failure)
+        self.entry = house.route("request", "RESUMED", resumed)
+
+        def main(ctx: Context) -> int:
+            if ctx.msg.method == "INVITE":
+                house.tm.t_on_failure(ctx, "F")
+            return house.tm.t_relay(ctx)
+
+        house.main(main)
+
+    def prepare(self) -> None:
+        house = self.house
+        house.request("INVITE", self.name())
+        [self.invite] = [text for text, _ in house.sent if text.startswith("INVITE")]
+        index = transaction_index(f"call-{self.name()}", "1")
+        self.ident = (index, house.tm.u32[house.tm.table._labels + index] - 1)
+
+    def cast(self, stage: Stage) -> None:
+        house = self.house
+        stage.actor("reply", lambda: house.receive(answer(self.invite, 486), CALLEE))
+        stage.actor("resume", lambda: house.tm.api.resume(*self.ident, self.entry))
+
+    def check(self, stage: Stage, finals: list[Message]) -> None:
+        third = [text for text in stage.sent if text.startswith("INVITE sip:third")]
+        assert len(third) == (stage.results["resume"] == 1)
+        # the third never answers, nor does anybody resume what was resumed too early
+        assert finals[0].status == 408
+
+
+def test_resumed_while_the_failure_route_still_runs(house: House) -> None:
+    assert every_order(SuspendedFailure(house).play, limit=200) > 10
