@@ -130,6 +130,26 @@ def test_a_killed_receiver_is_started_again(start: Callable[..., Server]) -> Non
     assert all(ask(server, n) for n in range(20))
 
 
+def test_a_copy_of_the_memory_is_kept_when_a_process_dies(start: Callable[..., Server]) -> None:
+    server = start(CFG, "--keep-crashed")
+    [name] = segments(server)
+    victim = table(server)[f"udp receiver child=0 sock=127.0.0.1:{server.port}"]
+    os.kill(victim, signal.SIGKILL)
+    assert server.wait_log("was started again")
+    [kept] = [found.name for found in instances.instances() if found.name.startswith(f"{name}.crash.")]
+    memory = SharedMemory.attach(kept)
+    try:
+        assert victim in [row.pid for _, row in memory.processes.rows()]
+        assert memory.check() == []
+    finally:
+        memory.close()
+    assert ask(server)
+    server.process.terminate()
+    server.process.wait(5)
+    assert [found.name for found in instances.instances() if found.name.startswith(name)] == [kept]
+    instances.remove(kept)
+
+
 def test_without_respawn_the_instance_stops_as_kamailio_does(start: Callable[..., Server]) -> None:
     server = start(CFG, "--no-respawn")
     os.kill(table(server)[f"udp receiver child=1 sock=127.0.0.1:{server.port}"], signal.SIGKILL)
