@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from pathlib import Path
 from sipmessage import URI, Address, CSeq, Message, Request, Response, Via
 
 from kamailio_py.shm import instances
+from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.trace import What
 
@@ -65,7 +65,10 @@ def attach(pid: int) -> SharedMemory | None:
     """The shared memory of the server with that pid, once all its processes are up."""
     for found in instances.instances():
         if found.master == pid:
-            memory = SharedMemory.attach(found.name)
+            try:
+                memory = SharedMemory.attach(found.name)
+            except SharedMemoryError:
+                return None  # not made to the end yet
             if memory.header.forked:
                 return memory
             memory.close()
@@ -111,26 +114,35 @@ def main() -> int:
         command += ["-A", f"PORT={given.port}"] if names_port else ["-l", f"udp:{HOST}:{given.port}"]
     print("$ kamailio-py " + " ".join(command[3:]), flush=True)
     server = subprocess.Popen(command)
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C reaches the server too, which stops; then this ends
+    try:
+        show(server, given.port, given.method)
+        if given.once:
+            server.terminate()
+        return server.wait()
+    except KeyboardInterrupt:
+        return server.wait()  # Ctrl-C reached the server too, which stops
+    finally:
+        if server.poll() is None:
+            server.terminate()
+
+
+def show(server: subprocess.Popen[bytes], port: int, method: str) -> None:
+    """Once the server is up, send it a request and print what became of it."""
     while (memory := attach(server.pid)) is None:
         if server.poll() is not None:
-            return server.returncode
+            return
         time.sleep(0.01)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.bind((HOST, 0))
-        reply, took = ask(client, given.port, given.method)
+        reply, took = ask(client, port, method)
     if reply is None:
-        print(f"\nno final reply to {given.method} within {WAIT:.0f} s\n", flush=True)
+        print(f"\nno final reply to {method} within {WAIT:.0f} s\n", flush=True)
     else:
-        print(
-            f"\n{given.method} sip:demo@{HOST}:{given.port}: {reply.code} {reply.phrase} after {took:.1f} s", flush=True
-        )
+        answer = f"{reply.code} {reply.phrase}"
+        print(f"\n{method} sip:demo@{HOST}:{port}: {answer} after {took:.1f} s", flush=True)
         for line in timeline(memory):
             print(line)
-        print(f"\nserving on {HOST}:{given.port} until Ctrl-C\n", flush=True)
-    if given.once:
-        server.send_signal(signal.SIGTERM)
-    return server.wait()
+    print(f"\nserving on {HOST}:{port} until Ctrl-C\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ SMALLEST = 4 << 20
 PROCESSES = 256
 OWNERS = 512
 KINDS = 128
+LAST_LAID_OUT = "wheel.locks"
+"""What every segment has and gets last: whoever looks on earlier cannot read it yet."""
 
 
 class SharedMemory:
@@ -117,6 +119,9 @@ class SharedMemory:
             shared.close_fd()
         layout.read_header(memory)
         self = cls(instance, memory, False)
+        if not any(structure.name == LAST_LAID_OUT for structure in layout.read_entries(memory)):
+            self.close()
+            raise SharedMemoryError(f"instance {instance} is still being made")
         self._open_all()
         return self
 

@@ -1,0 +1,36 @@
+"""What `make run` shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.kit.ports import Port
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_timeline_of_a_suspended_request() -> None:
+    port = Port()
+    command = [sys.executable, "-m", "kamailio_py.demo", "--cfg", "cfg/async.cfg", "--port", str(port.number), "--once"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    port.release()
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout[done.stdout.index("INFO sip:demo@") :]
+    assert re.match(rf"INFO sip:demo@127\.0\.0\.1:{port.number}: 404 Not found after 4\.[01] s\n", shown)
+    steps = re.findall(r"^ +([0-9.]+) s  (.*?) +process (\d+) \((.*)\)$", shown, re.MULTILINE)
+    assert [re.sub(r"\d+:\d+", "I:L", what) for _, what, _, _ in steps] == [
+        "received, transaction I:L created",
+        "suspended as I:L",
+        "timer set, due in 4000 ms",
+        "due, put into the queue",
+        "taken out of the queue",
+        "resumed, route 2 runs",
+        "answered with 404",
+    ]
+    assert [by.split(" ")[0] for _, _, _, by in steps] == ["udp", "udp", "udp", "timer", "ASYNC", "ASYNC", "ASYNC"]
+    received, taken = steps[0][2], steps[4][2]
+    assert received != taken
+    assert 3.99 < float(steps[3][0]) < 4.2
