@@ -125,14 +125,52 @@ def pvar(
     return mark
 
 
-def rpc(name: str, doc: str = "", *, array: bool = False) -> Callable[[F], F]:
-    """Export RPC command `name`: `method(args) -> result`."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An exported RPC command; `call(call, *scanned)` is the bound method (rpc.call.Call says what it gets)."""
+
+    name: str
+    scan: str
+    doc: str
+    array: bool
+    missing: tuple[int, str] | None
+    call: Callable[..., Any]
+
+
+def rpc(
+    name: str, scan: str = "", doc: str = "", *, array: bool = False, missing: tuple[int, str] | None = None
+) -> Callable[[F], F]:
+    """Export a method as RPC command `name`: `method(call, *arguments) -> result`.
+
+    The arguments are those of `scan`, Kamailio's format: s S string, d int, u unsigned, f double, b bool, `*` the rest
+    may be left out (and is then not passed), `.` converts the next one; the method scans more itself with
+    `call.scan()` and `call.rest()`. `missing` is the fault (code, text) if they are not there, where Kamailio has one
+    of its own for it. What the method returns is the answer: None for nothing, one value (rpc/values.py), or a generator
+    of several. `array` is Kamailio's RET_ARRAY. RpcFault answers with a fault.
+    """
 
     def mark(method: F) -> F:
-        method.__dict__.setdefault("_rpcs", []).append((name, doc, array))
+        method.__dict__.setdefault("_rpcs", []).append((name, scan, doc, array, missing))
         return method
 
     return mark
+
+
+def marked(exporter: Any, mark: str) -> Iterable[tuple[Callable[..., Any], Any]]:
+    """(bound method, what was declared) for every export of this kind that the object's class declares."""
+    seen = set()
+    for klass in type(exporter).__mro__:
+        for attribute, value in vars(klass).items():
+            if attribute not in seen and mark in getattr(value, "__dict__", ()):
+                for entry in value.__dict__[mark]:
+                    yield getattr(exporter, attribute), entry
+            seen.add(attribute)
+
+
+def commands_of(exporter: Any) -> Iterable[Command]:
+    """The RPC commands that an object's methods are marked as; it need not be a Module."""
+    for method, (name, scan, doc, array, missing) in marked(exporter, "_rpcs"):
+        yield Command(name, scan, doc, array, missing, method)
 
 
 class Module:
@@ -179,21 +217,16 @@ class Module:
         return found
 
     def functions(self) -> Iterable[Function]:
-        for method, (name, arguments, routes) in self._marked("_functions"):
+        for method, (name, arguments, routes) in marked(self, "_functions"):
             yield Function(self.name, name, arguments, routes, method)
 
     def pvars(self) -> Iterable[PVarExport]:
-        for method, (name, type, setter, inner, index) in self._marked("_pvars"):
+        for method, (name, type, setter, inner, index) in marked(self, "_pvars"):
             yield PVarExport(name, method, getattr(self, setter) if setter else None, type, inner, index)
 
-    def _marked(self, mark: str) -> Iterable[tuple[Callable[..., Any], Any]]:
-        seen = set()
-        for klass in type(self).__mro__:
-            for attribute, value in vars(klass).items():
-                if attribute not in seen and mark in getattr(value, "__dict__", ()):
-                    for entry in value.__dict__[mark]:
-                        yield getattr(self, attribute), entry
-                seen.add(attribute)
+    def rpcs(self) -> Iterable[Command]:
+        """RPC commands of the module; those of helper objects are added by overriding."""
+        return commands_of(self)
 
 
 class ModuleError(Exception):

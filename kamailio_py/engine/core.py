@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
     from kamailio_py.engine.engine import Engine
     from kamailio_py.module import Module
+    from kamailio_py.rpc.commands import Commands
     from kamailio_py.shm.memory import SharedMemory
 
 logger = log.get_logger()
@@ -73,6 +74,7 @@ class Core:
         self.processes: list[ProcessSpec] = []
         self.timers: list[TimerSpec] = []
         self.engine: Engine = None  # type: ignore[assignment]  # made when modules are initialised
+        self.commands: Commands | None = None  # made by rpc.commands when a transport asks for it
         self.rank = 0
 
     # what was loaded

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kamailio_py.module import Param, PVarExport, RpcFault, rpc
+from kamailio_py.rpc.call import Call, ScanFault
+from kamailio_py.rpc.values import Struct
 from kamailio_py.script.avp import Name, parse_name
 from kamailio_py.script.transformations.lines import LINES
 from kamailio_py.script.transformations.params import PARAMS
@@ -95,34 +97,35 @@ class Pv(PvFunctions):
         yield from variables.exports(self.aliases, lambda: self.shared)
         yield from xavps.exports()
 
-    @rpc("pv.shvGet", "Get the value of a shared variable, or of all of them")
-    def shv_get(self, args: list[Any]) -> Any:
+    @rpc("pv.shvGet", "*S", "The value of a shared variable, or of all of them")
+    def shv_get(self, call: Call, name: str | None = None) -> Any:
         known = dict(self.shared.items())
-        if not args:
-            return {"items": [{"shv": _described(name, value)} for name, value in known.items()]}
-        name = str(args[0])
+        if name is None:
+            return {"items": Struct(("shv", _described(name, value)) for name, value in known.items())}
         if name not in known:
             raise RpcFault(404, "Variable not found")
         return _described(name, known[name])
 
-    @rpc("pv.shvSet", "Set a shared variable: its name, int or str, and the value")
-    def shv_set(self, args: list[Any]) -> Any:
+    @rpc("pv.shvSet", "", "Set a shared variable: its name, int or str, and the value")
+    def shv_set(self, call: Call) -> Any:
         usage = "(Parameters: varname type value)"
-        if not args:
-            raise RpcFault(500, f"Missing varname parameter {usage}")
-        if str(args[0]) not in dict(self.shared.items()):
+
+        def scanned(letter: str, what: str) -> Any:
+            try:
+                return call.scan(letter)[0]
+            except ScanFault:
+                raise RpcFault(500, f"Missing {what} {usage}") from None
+
+        name = scanned("S", "varname parameter")
+        if name not in dict(self.shared.items()):
             raise RpcFault(404, "Variable not found")
-        if len(args) < 2:
-            raise RpcFault(500, f"Missing parameter type {usage}")
-        kind = str(args[1]).lower()
-        if kind not in ("int", "str"):
+        kind = scanned("S", "parameter type").lower()
+        if kind == "int":
+            self.shared.set(name, scanned("d", "integer parameter value"))
+        elif kind == "str":
+            self.shared.set(name, scanned("S", "string parameter value"))
+        else:
             raise RpcFault(500, "Unknown parameter type (Types: int or str)")
-        if len(args) < 3:
-            raise RpcFault(500, f"Missing {'integer' if kind == 'int' else 'string'} parameter value {usage}")
-        number = parse_int(str(args[2])) if kind == "int" else None
-        if kind == "int" and number is None:
-            raise RpcFault(500, f"Missing integer parameter value {usage}")
-        self.shared.set(str(args[0]), str(args[2]) if number is None else number)
         return "Ok. Variable set to new value."
 
 

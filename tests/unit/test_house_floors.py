@@ -19,7 +19,8 @@ FLOORS = {
     "script": {"config", "sip", "shm", "log", "clock", "module"},
     "module": {"config", "script", "engine"},
     "engine": {"config", "sip", "shm", "script", "module", "log", "clock", "points"},
-    "modules": {"config", "sip", "shm", "script", "engine", "module", "log", "clock", "points"},
+    "rpc": {"engine", "sip", "shm", "module", "log", "clock"},
+    "modules": {"config", "sip", "shm", "script", "engine", "rpc", "module", "log", "clock", "points"},
     "transport": {"engine", "sip", "log", "process"},
     "process": {"engine", "sip", "shm", "script", "config", "module", "transport", "log", "clock", "options"},
 }

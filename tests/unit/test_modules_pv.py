@@ -24,6 +24,7 @@ from kamailio_py.script.variables import VARS
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.message import Message
+from tests.kit.rpc import invoke
 
 INVITE = (
     "INVITE sip:alice@example.org:5070;x=y SIP/2.0\r\n"
@@ -44,6 +45,7 @@ class Server:
         self.snd: tuple[str, Destination] | None = None
         self.cfg = SimpleNamespace(groups=Groups(), server_id=3, debug=2)
         self.modules: dict[str, Module] = {}
+        self.commands = None
         self.pvars = core_pvars.registry({})
         self.registry = SimpleNamespace(pvars=self.pvars)
 
@@ -132,24 +134,25 @@ def test_shared_variables_when_memory_is_exhausted(run: Run) -> None:
 
 def test_rpc_of_shared_variables(run: Run) -> None:
     run.set("$shv(b)", "x")
-    assert run.module.shv_get(["start"]) == {"name": "start", "type": "int", "value": 5}
-    assert run.module.shv_set(["start", "str", "text"]) == "Ok. Variable set to new value."
+    core = run.server
+    assert invoke(core, "pv.shvGet", "start") == [{"name": "start", "type": "int", "value": 5}]
+    assert invoke(core, "pv.shvSet", "start", "str", "text") == ["Ok. Variable set to new value."]
     assert run.get("$shv(start)") == "text"
-    assert [item["shv"]["name"] for item in run.module.shv_get([])["items"]] == ["b", "start"]
+    assert [shv["name"] for _, shv in invoke(core, "pv.shvGet")[0]["items"].items()] == ["b", "start"]
 
 
 @pytest.mark.parametrize(
     ("args", "code", "text"),
     [
-        (["nope", "int", "1"], 404, "Variable not found"),
+        (["nope", "int", 1], 404, "Variable not found"),
         (["start"], 500, "Missing parameter type (Parameters: varname type value)"),
-        (["start", "float", "1"], 500, "Unknown parameter type (Types: int or str)"),
+        (["start", "float", 1], 500, "Unknown parameter type (Types: int or str)"),
         (["start", "int", "x"], 500, "Missing integer parameter value (Parameters: varname type value)"),
     ],
 )
-def test_faults_of_the_rpc(run: Run, args: list[str], code: int, text: str) -> None:
+def test_faults_of_the_rpc(run: Run, args: list[str | int], code: int, text: str) -> None:
     with pytest.raises(RpcFault) as caught:
-        run.module.shv_set(args)
+        invoke(run.server, "pv.shvSet", *args)
     assert (caught.value.code, caught.value.text) == (code, text)
 
 
