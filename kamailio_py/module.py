@@ -145,8 +145,9 @@ def rpc(
     The arguments are those of `scan`, Kamailio's format: s S string, d int, u unsigned, f double, b bool, `*` the rest
     may be left out (and is then not passed), `.` converts the next one; the method scans more itself with
     `call.scan()` and `call.rest()`. `missing` is the fault (code, text) if they are not there, where Kamailio has one
-    of its own for it. What the method returns is the answer: None for nothing, one value (rpc/values.py), or a generator
-    of several. `array` is Kamailio's RET_ARRAY. RpcFault answers with a fault.
+    of its own for it. What the method returns is the answer: None for nothing, one value (rpc/values.py), or a
+    generator of several. `array` is Kamailio's RET_ARRAY: JSON answers with an array of all values, without it with
+    the last one. RpcFault answers with a fault.
     """
 
     def mark(method: F) -> F:
