@@ -14,11 +14,14 @@ from kamailio_py import KAMAILIO_VERSION, log
 from kamailio_py.clock import Clock
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
+from kamailio_py.db.errors import DbError
 from kamailio_py.engine.addresses import Addresses
+from kamailio_py.engine.databases import Databases
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.engine.registry import Registry
 from kamailio_py.engine.settings import GlobalValues
 from kamailio_py.engine.tasks import TaskQueues
+from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptDrop, ScriptExit
 from kamailio_py.sip.endpoint import Destination, ListenSocket
@@ -26,6 +29,7 @@ from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
+    from kamailio_py.db.database import Database
     from kamailio_py.engine.engine import Engine
     from kamailio_py.module import Module
     from kamailio_py.rpc.commands import Commands
@@ -58,6 +62,7 @@ class Core:
         self.registry = Registry(self)
         self.addresses = Addresses(self)
         self.tasks = TaskQueues(self)
+        self.databases = Databases(self)
         self.instance = ""
         self.program: Program = None  # type: ignore[assignment]  # set by load, before anything runs
         self.shm: SharedMemory = None  # type: ignore[assignment]  # set before mod_init
@@ -91,6 +96,10 @@ class Core:
     def module(self, name: str) -> Any:
         """The loaded module, or None."""
         return self.registry.modules.get(name)
+
+    def db(self, url: str) -> Database:
+        """The database of a URL, for mod_init and later use in every process; ModuleError if there is no such one."""
+        return self.databases.get(url)
 
     def event_route(self, name: str) -> Entry | None:
         return self.program.find(RouteKind.EVENT, name)
@@ -209,7 +218,11 @@ class Core:
         for module in self.modules.values():
             for name in module.statistics:
                 self.statistic(module.statistics_group or module.name, name)
-            module.mod_init()
+            try:
+                module.mod_init()
+            except DbError as error:
+                raise ModuleError(f"{module.name}: {error}") from None
+        self.databases.close()
 
     def child_init(self, rank: int) -> None:
         self.rank = rank
