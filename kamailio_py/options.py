@@ -13,7 +13,7 @@ LONG = [
     "alias=", "atexit=", "cfg-print", "debug=", "help", "loadmodule=", "log-engine=", "modparam=", "server-id=",
     "subst=", "substdef=", "substdefs=", "version",
     # ours
-    "keep-crashed", "no-respawn", "python", "strict",
+    "create-db=", "keep-crashed", "no-respawn", "python", "strict",
 ]  # fmt: skip
 WITHOUT_MEANING = {
     "--atexit": "there are no libraries with exit handlers",
@@ -67,6 +67,7 @@ Runs a kamailio.cfg. Options are those of kamailio:
     -Y DIR             runtime directory
     -M -N -O -Q -r -R -S -T -W -x -X --atexit   accepted, without a meaning here
 and of its own:
+    --create-db=FILE   make a sqlite database with Kamailio's tables, and nothing else
     --strict           what would go wrong only at run time is an error
     --python           print the Python code the config becomes
     --no-respawn       stop when a process dies, as Kamailio does, instead of starting it again
@@ -82,6 +83,7 @@ class Options:
     check: bool = False
     cfg_print: bool = False
     python: bool = False
+    create_db: str = ""
     strict: bool = False
     respawn: bool = True
     keep_crashed: bool = False
@@ -137,7 +139,7 @@ def parse(arguments: list[str]) -> Options:
 
 TEXTS = {
     "-f": "config", "-L": "module_path", "-P": "pid_file", "-G": "group_file", "-w": "workdir", "-Y": "rundir",
-    "-t": "chroot", "-u": "user", "-g": "group",
+    "-t": "chroot", "--create-db": "create_db", "-u": "user", "-g": "group",
 }  # fmt: skip
 FLAGS = {
     "-c": "check", "--cfg-print": "cfg_print", "--python": "python", "--strict": "strict", "-E": "stderr",

@@ -28,6 +28,8 @@ def main(arguments: list[str] | None = None) -> int:
     except UsageError as error:
         sys.stderr.write(f"{error}\n")
         return FAILED
+    if options.create_db:
+        return create_db(options.create_db)
     log.configure(level=(options.debug or 0) + options.debug_steps, stderr=True, colour=options.colour)
     path = options.config if options.config == "-" else os.path.abspath(options.config)
     if path != "-" and not os.access(path, os.R_OK):
@@ -106,6 +108,19 @@ def serve(core: Core, options: Options) -> int:
     finally:
         if pid_file and os.path.exists(pid_file):
             os.unlink(pid_file)
+
+
+def create_db(path: str) -> int:
+    from kamailio_py.db.errors import DbError
+    from kamailio_py.db.tables import create_sqlite
+
+    try:
+        count = create_sqlite(path)
+    except DbError as error:
+        sys.stderr.write(f"ERROR: {error}\n")
+        return FAILED
+    print(f"{path}: {count} tables; in a config it is sqlite:///{os.path.abspath(path)}")
+    return 0
 
 
 def version() -> str:
