@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sipmessage import URI, Address, CSeq, Message, Request, Response, Via
 
+from kamailio_py.inspector.script import Script
 from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
@@ -78,6 +79,7 @@ def attach(pid: int) -> SharedMemory | None:
 def timeline(memory: SharedMemory) -> Iterable[str]:
     """The events of the newest transaction, one line each."""
     deadline = time.monotonic() + 1.0
+    script = Script.of(memory)
     try:
         # the answer may be here before the process that sent it has noted so
         while (events := memory.trace.events()) and time.monotonic() < deadline:
@@ -92,7 +94,7 @@ def timeline(memory: SharedMemory) -> Iterable[str]:
         for event in mine:
             row = memory.processes.row(event.slot)
             where = f"process {row.pid} ({row.description})"
-            yield f"  {(event.at - start) / 1e9:9.4f} s  {event.sentence:<44} {where}"
+            yield f"  {(event.at - start) / 1e9:9.4f} s  {event.sentence(script.route, script.place):<44} {where}"
     finally:
         memory.close()
 

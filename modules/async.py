@@ -23,7 +23,7 @@ from kamailio_py.module import Module, ModuleError, Param, Rank, function, pvar
 from kamailio_py.points import point
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import inline
-from kamailio_py.shm.records import Record, raw, u32
+from kamailio_py.shm.records import Record, embedded, u32, u64
 from kamailio_py.shm.trace import What
 from kamailio_py.shm.wheel import TimerNode
 
@@ -46,10 +46,28 @@ GROUP_SHIFT = 32
 class Sleeper(Record):
     """A sleeping request."""
 
-    timer = raw(TimerNode.SIZE, "when it is due")
+    timer = embedded(TimerNode, "when it is due")
     index = u32("index of its transaction")
     label = u32("label of its transaction")
-    entry = u32("number of the block that will run")
+    entry = u32("number of the route that will run")
+
+
+class Due(Record):
+    """A request whose turn it is, in a queue."""
+
+    index = u64("index of its transaction")
+    label = u64("label of its transaction")
+    entry = u32("number of the route that will run")
+    group = u32("number of the worker group")
+
+
+class Data(Record):
+    """Data for a route, in a queue."""
+
+    block = u64("where the data is")
+    unused = u64("nothing")
+    entry = u32("number of the route that will run")
+    group = u32("number of the worker group")
 
 
 _fill = struct.Struct(f"<{TimerNode.SIZE}x3I4x").pack
@@ -76,20 +94,20 @@ class Async(Module):
         self._trace = core.shm.trace.add
         self._groups = list(core.tasks.groups.values())
         self._check_tasks()
-        self._task = core.tasks.kind("async", self._run_task)
-        self._data_task = core.tasks.kind("async data", self._run_data)
+        self._task = core.tasks.kind("async", self._run_task, Due)
+        self._data_task = core.tasks.kind("async data", self._run_data, Data)
         self._data_owner = core.shm.arena.owner("async", "data")
         if self.workers <= 0:
             return
         self._owner = core.shm.arena.owner("async", "sleeper", Sleeper)
         self._second_kind = core.shm.wheel.kind("async", self._due)
-        self._queue = core.shm.queue("async", CAPACITY)
+        self._queue = core.shm.queue("async", CAPACITY, Due)
         core.register_process("ASYNC MOD TIMER", Rank.TIMER, self._work, self.workers)
         if self.ms_timer == 0:
             log.info("ms_timer is set to 0. Disabling async_ms_sleep and async_ms_route functions")
             return
         self._ms_kind = core.shm.wheel.kind("async ms", self._due_ms)
-        self._ms_queue = core.shm.queue("async ms", CAPACITY)
+        self._ms_queue = core.shm.queue("async ms", CAPACITY, Due)
         core.register_process("ASYNC MOD MILLI TIMER", Rank.TIMER, self._work_ms)
         log.info(f"Enabled async_ms_sleep and async_ms_route functions with resolution of {self.ms_timer}ms")
 
@@ -274,14 +292,17 @@ class Async(Module):
     def _take(self, process: Any, queue: Any) -> None:
         """A worker's loop: take a due request and resume it."""
         entries, resume, trace = self.core.program.entries, self._tm.resume, self._trace
+        processes = self.core.shm.processes
         while not process.stopping:
             with process.idle:
                 item = queue.get()
             if item is not None:
                 _, index, label, entry = item
+                processes.resume()
                 trace(What.TAKEN, index, label)
                 resume(index, label, entries[entry])
                 queue.done()
+                processes.finish()
 
     # tasks of the core's workers
 

@@ -36,6 +36,7 @@ from kamailio_py.config.emitter_values import Rejected, reject, short
 from kamailio_py.config.errors import Position
 from kamailio_py.config.nodes import End
 from kamailio_py.config.types import Type, constant, static_type
+from kamailio_py.config.walk import calls_out
 
 if TYPE_CHECKING:
     from kamailio_py.config.compiler import Unit
@@ -156,9 +157,16 @@ class FunctionEmitter(SimpleStatements):
         except Rejected as rejected:
             self.unit.errors.append(rejected.error)
             made = [ast.Pass()]
+        if calls_out(s):
+            made.insert(0, self.here(s.at))
         for node in made:
             place(node, s.at)
         return made
+
+    def here(self, at: Position) -> ast.stmt:
+        """Tell those who look on where the script is: before whatever may take time or suspend it."""
+        target = ast.Subscript(name("HERE"), const(0), ast.Store())
+        return ast.Assign([target], const(self.unit.program.place(at.path, at.line)))
 
     def variable(self, hint: str) -> str:
         """A local name not used before in this function."""

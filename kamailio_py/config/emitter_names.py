@@ -23,7 +23,8 @@ class Names:
 
     def __init__(self, host: Host, runtime: dict[str, Any]) -> None:
         self.host = host
-        self.namespace: dict[str, Any] = dict(runtime)
+        # HERE[0] is where the script is; each process puts a word of shared memory in its place
+        self.namespace: dict[str, Any] = {"HERE": [0], **runtime}
         self._names: dict[int, str] = {}
         self._kept: list[object] = []  # whose id() is in _names must not be freed
         self._pvars: dict[str, PVarSpec] = {}

@@ -13,6 +13,9 @@ from typing import Any
 
 from kamailio_py.config.nodes import RouteKind
 
+LINE_BITS = 20
+MOST_FILES, MOST_LINES = (1 << 32 - LINE_BITS) - 1, (1 << LINE_BITS) - 1
+
 MAIN = "0"
 """Name of the unnamed block of each kind."""
 
@@ -54,6 +57,7 @@ class Program:
     namespace: dict[str, Any] = field(default_factory=dict)
     trees: list[ast.FunctionDef] = field(default_factory=list)
     places: list[tuple[str, str, int]] = field(default_factory=list)  # title, path and line of each tree
+    files: list[str] = field(default_factory=list)  # by their number in places of the config
     _by_name: dict[tuple[RouteKind, str], Entry] = field(default_factory=dict)
 
     def find(self, kind: RouteKind, name: str) -> Entry | None:
@@ -67,6 +71,17 @@ class Program:
         self.entries.append(entry)
         if entry.continues is None and entry.number:
             self._by_name[entry.kind, entry.name] = entry
+
+    def describe(self) -> dict[str, Any]:
+        """What those need who look on from outside: files and routes by their numbers."""
+        routes = [[entry.title, entry.path, entry.line] for entry in self.entries]
+        return {"cfg": self.path, "line_bits": LINE_BITS, "files": self.files, "routes": routes}
+
+    def place(self, path: str, line: int) -> int:
+        """A line of the config as one number, as the process table and the trace have it."""
+        if path not in self.files:
+            self.files.append(path)
+        return min(self.files.index(path), MOST_FILES) << LINE_BITS | min(line, MOST_LINES)
 
     @property
     def main_onsend(self) -> Entry | None:

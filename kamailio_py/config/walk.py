@@ -44,3 +44,17 @@ def called_routes(node: nodes.Node) -> Iterator[str | None]:
     for found in all_nodes(node):
         if isinstance(found, nodes.RouteCall):
             yield route_name(found)
+
+
+def calls_out(s: nodes.Statement) -> bool:
+    """Does the statement itself, not those of blocks inside it, call a function or loop?"""
+    match s:
+        case nodes.ExpressionStatement(value=value) | nodes.Assign(value=value):
+            own: nodes.Expression | None = value
+        case nodes.If(test=value) | nodes.Switch(subject=value):
+            own = value
+        case nodes.Terminator(value=found):
+            own = found
+        case _:
+            return isinstance(s, nodes.While)
+    return own is not None and any(isinstance(node, (nodes.Call, nodes.CoreCall)) for node in all_nodes(own))

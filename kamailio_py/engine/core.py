@@ -213,6 +213,12 @@ class Core:
     def count(self, counter: int, n: int = 1) -> None:
         self.shm.counters.add(counter, n)
 
+    def show_place(self) -> None:
+        """Have the script tell in this process's row of the process table which line of the config it executes."""
+        shm = self.shm
+        place = shm.identity.place
+        self.program.namespace["HERE"] = shm.u32[place : place + 1]
+
     def mod_init(self) -> None:
         """Initialise the modules in load order; a ModuleError stops the start."""
         for module in self.modules.values():

@@ -17,6 +17,7 @@ from kamailio_py.log import get_logger
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
     from kamailio_py.shm.queue import Queue
+    from kamailio_py.shm.records import Record
 
 logger = get_logger()
 
@@ -48,10 +49,12 @@ class TaskQueues:
         self.groups: dict[str, TaskGroup] = {}
         self._handlers: list[Callable[[int, int, int], None]] = []
 
-    def kind(self, name: str, handler: Callable[[int, int, int], None]) -> int:
-        """Register who handles tasks of this kind; before forking."""
+    def kind(self, name: str, handler: Callable[[int, int, int], None], holds: type[Record] | None = None) -> int:
+        """Register who handles tasks of this kind; before forking. `holds` says what their three words are."""
+        number = len(self._handlers)
         self._handlers.append(handler)
-        return len(self._handlers) - 1
+        self.core.shm.kind(name, number, holds)
+        return number
 
     def group(self, name: str = "default") -> TaskGroup | None:
         return self.groups.get(name)
@@ -80,14 +83,16 @@ class TaskQueues:
 
     def work(self, group: TaskGroup, process: Any) -> None:
         """A worker's loop: take a task, handle it, until the process is to stop."""
-        queue, handlers = group.queue, self._handlers
+        queue, handlers, processes = group.queue, self._handlers, self.core.shm.processes
         while not process.stopping:
             with process.idle:
                 task = queue.get()
             if task is not None:
                 kind, a, b, c = task
+                processes.resume()
                 handlers[kind](a, b, c)
                 queue.done()
+                processes.finish()
 
 
 def parse_group(text: str) -> TaskGroup:

@@ -80,8 +80,10 @@ class Master:
             raise StartError(str(error)) from None
         core.engine = Engine(core)
         self._restarts = core.statistic("core", "restarted_processes")
+        core.shm.publish("program", core.program.describe())
         core.child_init(Rank.INIT)
         self.plan = self._plan()
+        core.shm.processes.used = len(self.plan)
         core.shm.processes.enter(Rank.MAIN, self.plan[0].description, core.clock.ms())
 
     def _plan(self) -> list[ProcessSpec]:

@@ -66,6 +66,7 @@ class Process:
         core.random.seed()
         core.shm.processes.slot = self.index
         core.shm.processes.enter(self.spec.rank, self.spec.description, core.clock.ms())
+        core.show_place()
         core.shm.give_back(self.index)
         # what exists now is shared with the other processes and never garbage; per-message garbage has no cycles
         gc.freeze()

@@ -29,21 +29,31 @@ def specs(core: Core) -> list[ProcessSpec]:
 
 def turn_wheel(process: Process) -> None:
     """Fire what is due, every 5 ms."""
-    run, now = process.core.shm.wheel.run, process.core.clock.ms
+    shm, now = process.core.shm, process.core.clock.ms
+    wheel, processes = shm.wheel, shm.processes
     while process.every(GRAIN):
-        run(now())
+        processes.begin(b"timers")
+        begun = now()
+        wheel.run(begun)
+        wheel.note_run(now() - begun)
+        shm.sample_waits()
+        processes.finish()
 
 
 def run_timers(process: Process, timers: list[TimerSpec]) -> None:
     """Call each timer's callback when its interval has passed; one that raises is logged and stays."""
-    clock = process.core.clock
+    clock, processes = process.core.clock, process.core.shm.processes
     due = {id(timer): clock.ms() + timer.seconds * 1000 for timer in timers}
     pause = min([1.0, *(timer.seconds for timer in timers)])
     while process.every(max(pause, GRAIN)):
+        processes.beat(clock.ms())
         for timer in timers:
             if clock.ms() >= due[id(timer)]:
                 due[id(timer)] += timer.seconds * 1000
+                name = getattr(timer.callback, "__qualname__", str(timer.callback))
+                processes.begin(f"timer {name}".encode("latin-1", "replace"))
                 try:
                     timer.callback()
                 except Exception as error:
-                    logger.err(f"timer {getattr(timer.callback, '__qualname__', timer.callback)}: {error}")
+                    logger.err(f"timer {name}: {error}")
+                processes.finish()

@@ -16,7 +16,7 @@ from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.records import Record, text, u32, u64
 
 MAGIC = b"kamailio_py.shm\0"
-VERSION = 1
+VERSION = 2
 MAX_ENTRIES = 512
 TEXT_SIZE = 192 * 1024
 
@@ -42,7 +42,7 @@ class Entry(Record):
     """One structure of the segment."""
 
     name = text(56, "name, unique in the segment")
-    kind = text(16, "arena, table, queue, wheel, counters, processes, locks, names or records")
+    kind = text(16, "arena, table, queue, wheel, counters, processes, trace, locks, names, words, records, json")
     offset = u64("where it starts")
     size = u64("bytes")
     description = u64("offset of its JSON: geometry and the layout of its records")

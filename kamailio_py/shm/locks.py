@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import posix_ipc
 
-from kamailio_py.shm.records import Record, u32
+from kamailio_py.shm.records import Record, u32, u64
 
 T = TypeVar("T")
 
@@ -29,12 +29,13 @@ class LockWord(Record):
 
     generation = u32("counts up at every take and release: odd while the lock is held")
     holder = u32("slot of the holder's process plus one, 0 if nobody holds it")
+    waits = u64("samples of the timer process in which a process waited for it")
 
 
 class Identity:
     """Which process this one is, as all structures see it; set by ProcessTable.slot."""
 
-    __slots__ = ("claim", "counters", "intent", "slot", "taken")
+    __slots__ = ("claim", "counters", "intent", "place", "slot", "taken")
 
     def __init__(self) -> None:
         self.slot = 0
@@ -46,6 +47,8 @@ class Identity:
         """Offset of this process's claim."""
         self.counters = 0
         """Index of this process's row of counters among the 64-bit words."""
+        self.place = 0
+        """Index of the place in the config that it executes among the 32-bit words."""
 
 
 def semaphore(value: int) -> posix_ipc.Semaphore:
@@ -141,6 +144,15 @@ class Lock:
     def holder(self) -> int:
         """The process slot that holds it, -1 if none does."""
         return (self._words[self._index] >> 32) - 1
+
+    @property
+    def waits(self) -> int:
+        """Samples in which a process waited for it, see ProcessTable.sample_waits()."""
+        return self._words[self._index + 1]
+
+    def note_wait(self) -> None:
+        """A process waits for it; for the one that samples."""
+        self._words[self._index + 1] += 1
 
     @property
     def generation(self) -> int:

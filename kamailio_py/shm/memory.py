@@ -67,6 +67,7 @@ class SharedMemory:
         self.tables: dict[str, Table] = {}
         self.queues: dict[str, Queue] = {}
         self.lock_groups: dict[str, list[Lock]] = {}
+        self._lock_at: dict[int, Lock] = {}
         self._spare = (0, 0)
 
     # making and finding
@@ -146,7 +147,8 @@ class SharedMemory:
         self.reserve("counters", "counters", Counters.size(processes), CounterName, processes=processes)
         self.reserve("processes", "processes", processes * Process.SIZE, Process, count=processes)
         self._open_processes()
-        self.reserve("trace", "trace", Trace.size(processes), TraceEvent, processes=processes)
+        ring = Trace.ring_for(self.size, processes)
+        self.reserve("trace", "trace", Trace.size(processes, ring), TraceEvent, processes=processes, ring=ring)
         self._open_trace()
         self.reserve("timer kinds", "names", Names.size(KINDS), Name, count=KINDS)
         self.reserve("wheel", "wheel", Wheel.size(), WheelHead, slots=SLOTS)
@@ -206,14 +208,33 @@ class SharedMemory:
         self.locks(f"{name}.locks", stripes)
         return self._open_table(self.structures[name])
 
-    def queue(self, name: str, capacity: int) -> Queue:
+    def queue(self, name: str, capacity: int, holds: type[Record] | None = None) -> Queue:
+        """A queue for so many items; `holds` says what their three values are, where all are of one kind."""
         processes = self.processes.count
-        offset = self.reserve(name, "queue", Queue.size(capacity, processes), QueueHead, capacity=capacity)
+        more = {"holds": holds.layout()} if holds is not None else {}
+        offset = self.reserve(name, "queue", Queue.size(capacity, processes), QueueHead, capacity=capacity, **more)
         if "queue.item" not in self.structures:
             self._describe("queue.item", Item)
         Queue.lay_out(self.u64, offset, capacity, processes)
         self.lock(f"{name}.lock")
         return self._open_queue(self.structures[name])
+
+    def kind(self, name: str, number: int, holds: type[Record] | None = None) -> None:
+        """Say what items of this kind hold in queues whose items are of several kinds: kind `number` is `name`."""
+        self._enter(f"task.{name}", "task", 0, 0, holds, number=number)
+
+    def publish(self, name: str, value: Any) -> None:
+        """Plain data for those who look on, as JSON; before forking."""
+        text = json.dumps(value, separators=(",", ":")).encode("ascii")
+        at = self.reserve(name, "json", len(text))
+        self.memory[at : at + len(text)] = text
+
+    def published(self, name: str) -> Any:
+        """What was published under that name, None if nothing was."""
+        found = self.structures.get(name)
+        if found is None or found.kind != "json":
+            return None
+        return json.loads(self.memory[found.offset : found.offset + found.size])
 
     def _enter(self, name: str, kind: str, at: int, size: int, record: type[Record] | None, **geometry: Any) -> None:
         if record is not None:
@@ -233,7 +254,9 @@ class SharedMemory:
         made = self.lock_groups[name] = []
         for number in range(count):
             title = f"{name}[{number}]" if count > 1 else name
-            made.append(Lock(title, self.u64, offset + number * LockWord.SIZE, self.identity, self.writable))
+            lock = Lock(title, self.u64, offset + number * LockWord.SIZE, self.identity, self.writable)
+            made.append(lock)
+            self._lock_at[lock.offset] = lock
         return made
 
     def _open_arena(self) -> None:
@@ -247,11 +270,14 @@ class SharedMemory:
         counters, processes = self.structures["counters"], self.structures["processes"]
         count = processes.description["count"]
         self.counters = Counters(self.memory, self.i64, counters.offset, count, self.identity)
-        self.processes = ProcessTable(self.memory, self.u64, processes.offset, count, self.identity, self.counters)
+        self.processes = ProcessTable(
+            self.memory, self.u64, processes.offset, count, self.identity, self.counters, Clock.ns
+        )
 
     def _open_trace(self) -> None:
         trace = self.structures["trace"]
-        self.trace = Trace(self.memory, trace.offset, trace.description["processes"], self.identity, Clock.ns)
+        shape = trace.description
+        self.trace = Trace(self.memory, trace.offset, shape["processes"], shape["ring"], self.identity, Clock.ns)
 
     def _open_wheel(self) -> None:
         kinds = Names("timer kinds", self.memory, self.structures["timer kinds"].offset, KINDS)
@@ -302,6 +328,16 @@ class SharedMemory:
         return any(queue.give_back(claim) for queue in self.queues.values())
 
     # looking on
+
+    def sample_waits(self) -> None:
+        """Note for each lock for which a process waits now that it does; for the timer process.
+
+        Counting where locks are taken would cost those that need not wait, so their share of the time is sampled.
+        """
+        for intent in self.processes.intents(without=self.processes.slot):
+            lock = self._lock_at.get(intent)
+            if lock is not None and lock.holder >= 0:
+                lock.note_wait()
 
     @property
     def header(self) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 import posix_ipc
 
 from kamailio_py import points
+from kamailio_py.clock import Clock
 from kamailio_py.shm.locks import Identity, Lock, semaphore
 from kamailio_py.shm.processes import Process
 from kamailio_py.shm.records import Record, u64
@@ -41,14 +42,16 @@ class Item(Record):
     a = u64("first value")
     b = u64("second value")
     c = u64("third value")
+    at = u64("monotonic nanoseconds when it was put")
 
 
 ITEM = Item.SIZE
 _HEAD, _TAIL, _CAPACITY, _RING = (f >> 3 for f in (QueueHead.head, QueueHead.tail, QueueHead.capacity, QueueHead.ring))
 _HIGH, _REJECTED, _BACK = (f >> 3 for f in (QueueHead.high_water, QueueHead.rejected, QueueHead.given_back))
 _RETURNING, _RETURNING_AS = QueueHead.returning >> 3, QueueHead.returning_as >> 3
-_pack = struct.Struct("<4Q").pack
-_unpack = struct.Struct("<4Q").unpack
+_pack = struct.Struct("<5Q").pack
+_unpack = struct.Struct("<4Q8x").unpack
+_ns = Clock.ns
 _CLAIM_NUMBER = Process.claim_number - Process.claim
 _CLAIM_ITEM = Process.claim_item - Process.claim
 
@@ -95,7 +98,7 @@ class Queue:
 
     def put(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> bool:
         """Append an item; False if the queue is full."""
-        item = _pack(kind, a, b, c)
+        item = _pack(kind, a, b, c, _ns())
         words = self._words
         first = self._first
         lock = self._lock

@@ -20,14 +20,15 @@ from typing import Any, ClassVar
 
 
 class Field:
-    """One field: struct code, width, and a sentence that says what it holds."""
+    """One field: struct code, width, a sentence that says what it holds, and the name of an embedded record."""
 
-    __slots__ = ("code", "doc", "width")
+    __slots__ = ("code", "doc", "holds", "width")
 
-    def __init__(self, code: str, width: int, doc: str) -> None:
+    def __init__(self, code: str, width: int, doc: str, holds: str = "") -> None:
         self.code = code
         self.width = width
         self.doc = doc
+        self.holds = holds
 
 
 # The class body writes `next = u64("...")` and gets an int back once the record is made: annotated Any on purpose.
@@ -58,8 +59,18 @@ def i64(doc: str) -> Any:
 
 
 def raw(width: int, doc: str) -> Any:
-    """`width` bytes: an embedded record or an array."""
+    """`width` bytes."""
     return Field(f"{width}s", width, doc)
+
+
+def embedded(record: type[Record], doc: str) -> Any:
+    """A record inside this one."""
+    return Field(f"{record.SIZE}s", record.SIZE, doc, record.__name__)
+
+
+def words(count: int, doc: str) -> Any:
+    """An array of 64-bit words."""
+    return Field(f"{8 * count}s", 8 * count, doc, "words")
 
 
 def text(width: int, doc: str) -> Any:
@@ -105,5 +116,5 @@ class Record:
         return {
             "name": cls.__name__,
             "size": cls.SIZE,
-            "fields": [[n, cls.OFFSETS[n], f.code, f.doc] for n, f in cls.FIELDS.items()],
+            "fields": [[n, cls.OFFSETS[n], f.code, f.doc, *([f.holds] * bool(f.holds))] for n, f in cls.FIELDS.items()],
         }

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
+from zlib import crc32
 
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, u32, u64
 
-RING = 128
-"""Events kept for each process."""
+SMALLEST, LARGEST = 64, 4096
+"""Events kept for each process, by the size of the segment."""
 
 
 class What(IntEnum):
@@ -32,21 +33,28 @@ class What(IntEnum):
     CANCELED = 9
     TIMED_OUT = 10
     DELETED = 11
+    ROUTE = 12
+    ANSWERED = 13
 
 
 SENTENCES = {
     What.CREATED: "received, transaction {index}:{label} created",
-    What.SUSPENDED: "suspended as {index}:{label}",
+    What.SUSPENDED: "suspended at {place}",
     What.WAITING: "timer set, due in {detail} ms",
-    What.QUEUED: "due, put into the queue",
+    What.QUEUED: "put into the queue",
     What.TAKEN: "taken out of the queue",
-    What.RESUMED: "resumed, route {detail} runs",
+    What.RESUMED: "resumed, {route} runs",
     What.REPLIED: "answered with {detail}",
-    What.RELAYED: "relayed on branch {detail}",
+    What.RELAYED: "sent on branch {detail}",
     What.CANCELED: "cancelled",
-    What.TIMED_OUT: "branch {detail} timed out",
+    What.TIMED_OUT: "timer of branch {detail} fired",
     What.DELETED: "deleted",
+    What.ROUTE: "{route} entered",
+    What.ANSWERED: "branch {branch} answered {status}",
 }
+
+
+_KNOWN = frozenset(map(int, What))
 
 
 class TraceEvent(Record):
@@ -56,8 +64,8 @@ class TraceEvent(Record):
     index = u32("hash index of the transaction")
     label = u32("hash label of the transaction")
     what = u32("number of the event")
-    detail = u32("status code, route number, milliseconds, branch: by the event")
-    number = u64("running number in this process, from 1; 0 while it is written")
+    detail = u32("crc32 of the Call-ID, place in the config, number of a route, status, ms, branch: by the event")
+    number = u64("running number in this process, from 1; another one while it is read means it was overwritten")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,52 +78,80 @@ class Event:
     transaction: tuple[int, int]
     detail: int
 
-    @property
-    def sentence(self) -> str:
+    def sentence(self, route: Callable[[int], str] = str, place: Callable[[int], str] = str) -> str:
+        """What happened, for people; `route` and `place` give the names of routes and places in the config."""
         index, label = self.transaction
-        return SENTENCES[self.what].format(index=index, label=label, detail=self.detail)
+        status, branch = self.detail >> 8, self.detail & 0xFF
+        return SENTENCES[self.what].format(
+            index=index, label=label, detail=self.detail, route=route(self.detail), place=place(self.detail),
+            status=status, branch=branch,
+        )  # fmt: skip
+
+
+def call_id_hash(call_id: str) -> int:
+    """What CREATED notes of the Call-ID, by which the events of a transaction are found when it is gone."""
+    return crc32(call_id.encode("latin-1", "replace"))
 
 
 class Trace:
     """The rings of all processes."""
 
-    __slots__ = ("_memory", "_offset", "add", "processes")
+    __slots__ = ("_memory", "_offset", "add", "processes", "ring")
 
     add: Callable[..., None]
 
-    def __init__(self, memory: Any, offset: int, processes: int, identity: Identity, ns: Callable[[], int]) -> None:
+    def __init__(
+        self, memory: Any, offset: int, processes: int, ring: int, identity: Identity, ns: Callable[[], int]
+    ) -> None:
         self._memory = memory
         self._offset = offset
         self.processes = processes
+        self.ring = ring
         self.add = self._adder(identity, ns)
 
     @staticmethod
-    def size(processes: int) -> int:
-        return processes * RING * TraceEvent.SIZE
+    def size(processes: int, ring: int) -> int:
+        return processes * ring * TraceEvent.SIZE
+
+    @staticmethod
+    def ring_for(segment: int, processes: int) -> int:
+        """How many events each process keeps: a power of two for which at most an eighth of the segment is used.
+
+        A ring that is not used takes no memory of the machine.
+        """
+        ring = LARGEST
+        while ring > SMALLEST and Trace.size(processes, ring) > segment // 8:
+            ring //= 2
+        return ring
 
     def _adder(self, identity: Identity, ns: Callable[[], int]) -> Callable[..., None]:
         """Make `add`: a function over the ring's own parts, since it stands in the way of every request."""
         memory, offset, pack, size = self._memory, self._offset, TraceEvent.STRUCT.pack_into, TraceEvent.SIZE
+        ring, mask = self.ring, self.ring - 1
         number = 0
 
         def add(what: int, index: int, label: int, detail: int = 0) -> None:
             """Note an event of the transaction index:label, now."""
             nonlocal number
             number += 1
-            pack(
-                memory, offset + (identity.slot * RING + number % RING) * size, ns(), index, label, what, detail, number
-            )
+            at = offset + (identity.slot * ring + (number & mask)) * size
+            pack(memory, at, ns(), index, label, what, detail, number)
 
         return add
 
     def events(self) -> list[Event]:
         """Everything the rings still hold, in the order of time."""
         found = []
+        size = self.ring * TraceEvent.SIZE
         for slot in range(self.processes):
-            base = self._offset + slot * RING * TraceEvent.SIZE
-            for position in range(RING):
-                values = TraceEvent.unpack(self._memory, base + position * TraceEvent.SIZE)
-                if values.number and values.what in What.__members__.values():
-                    found.append(Event(values.at, slot, What(values.what), (values.index, values.label), values.detail))
+            base = self._offset + slot * size
+            if not any(self._memory[base + TraceEvent.SIZE : base + 2 * TraceEvent.SIZE]):
+                continue  # number 1 of a ring is its first event
+            # what differs between two looks was being written
+            both = [TraceEvent.STRUCT.iter_unpack(self._memory[base : base + size]) for _ in range(2)]
+            for event, again in zip(*both, strict=True):
+                at, index, label, what, detail, number = event
+                if number and event == again and what in _KNOWN:
+                    found.append(Event(at, slot, What(what), (index, label), detail))
         found.sort(key=lambda event: event.at)
         return found

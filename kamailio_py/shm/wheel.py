@@ -23,7 +23,7 @@ from kamailio_py.shm import chain
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.locks import Lock
 from kamailio_py.shm.names import Names
-from kamailio_py.shm.records import Record, u16, u32, u64
+from kamailio_py.shm.records import Record, u16, u32, u64, words
 
 GRAIN = 5
 SLOTS = 65536
@@ -31,7 +31,7 @@ STRIPES = 16
 
 
 class TimerNode(Record):
-    """What a record with a timer embeds: `timer = raw(TimerNode.SIZE, ...)`. Zeroed before its first use."""
+    """What a record with a timer embeds: `timer = embedded(TimerNode, ...)`. Zeroed before its first use."""
 
     next = u64("next node of the slot")
     prev = u64("previous node of the slot, 0 for the first")
@@ -48,12 +48,15 @@ class WheelHead(Record):
     done = u64("tick up to which every slot was fired")
     firing = u64("offset of the node that was taken out last and still has to be fired, 0 if none")
     fired = u64("timers fired")
+    late = words(16, "timers by how late they were when their run began: number n counts those below 2**n ms")
+    longest = u64("milliseconds that the longest run took")
 
 
 _MASK = SLOTS - 1
 _STATE = 0xFFFF << 16
 _ADDING, _PENDING, _FIRING = 1 << 16, 2 << 16, 3 << 16
 _KIND = 0xFFFF
+_LATEST = 15
 _PAGE = 256
 _EMPTY = memoryview(bytes(8 * _PAGE)).cast("Q")
 """Slots are looked through so many at a time, most of them being empty."""
@@ -63,8 +66,8 @@ class Wheel:
     """See the head of the file."""
 
     __slots__ = (
-        "_again", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_locks", "_memory", "_words",
-        "kinds", "offset",
+        "_again", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_late", "_locks", "_memory",
+        "_words", "kinds", "offset",
     )  # fmt: skip
 
     def __init__(self, memory: Any, words: Any, offset: int, locks: Sequence[Lock], kinds: Names) -> None:
@@ -77,6 +80,7 @@ class Wheel:
         self._horizon, self._done, self._firing, self._fired = (
             (offset + field) >> 3 for field in (WheelHead.horizon, WheelHead.done, WheelHead.firing, WheelHead.fired)
         )
+        self._late = (offset + WheelHead.late) >> 3
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._again: set[int] = set()
         for stripe, lock in enumerate(self._locks):
@@ -182,6 +186,7 @@ class Wheel:
             chain.unlink(words, self._heads + (tag >> 32), node)
             lock.release()
             points.point("shm.wheel.fired")
+            words[self._late + min((now_ms - due).bit_length(), _LATEST)] += 1
             self._fire(node, kind)
             fired += 1
         words[self._done] = now
@@ -256,6 +261,27 @@ class Wheel:
     def fired(self) -> int:
         """Timers fired since the start."""
         return self._words[self._fired]
+
+    @property
+    def firing(self) -> int:
+        """Offset of the node whose handler is to run or runs, 0 if none."""
+        return self._words[self._firing]
+
+    @property
+    def lateness(self) -> list[int]:
+        """Timers fired less than 1, 2, 4, 8, ... ms late, the last number being all the others."""
+        return self._words[self._late : self._late + _LATEST + 1].tolist()
+
+    @property
+    def longest_run(self) -> int:
+        """Milliseconds that the longest run took."""
+        return self._words[(self.offset + WheelHead.longest) >> 3]
+
+    def note_run(self, took_ms: int) -> None:
+        """A run took so long."""
+        longest = (self.offset + WheelHead.longest) >> 3
+        if took_ms > self._words[longest]:
+            self._words[longest] = took_ms
 
     def _mend(self, stripe: int) -> None:
         """After the death of a holder: finish adding what is linked, unlink what was cancelled or fired."""

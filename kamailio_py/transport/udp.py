@@ -53,13 +53,16 @@ class Udp:
         """Receive on one address until the process is to stop."""
         recvfrom = self._sockets[listening.index].recvfrom
         receive = engine.receive
+        begin, finish = process.core.shm.processes.begin, process.core.shm.processes.finish
         while True:
             process.waiting = True
             if process.stopping:
                 return
             data, (host, port, *_) = recvfrom(MAX_DATAGRAM)
             process.waiting = False
+            begin(data)
             receive(data.decode("latin-1"), host, port, listening)
+            finish()
 
     def send(self, data: bytes, destination: Destination) -> bool:
         """Send one datagram; False with a line in the log when the system refuses it."""

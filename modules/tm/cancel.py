@@ -24,6 +24,7 @@ from kamailio_py.modules.tm.cell import (
     State,
 )  # fmt: skip
 from kamailio_py.modules.tm.turn import Kind
+from kamailio_py.shm.trace import What
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.local import build_cancel
 
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
+
+_CANCELED = int(What.CANCELED)
 
 FAKE_REPLY, KEEP_TRYING, SEND_CANCEL = range(3)
 """cancel_b_method: what is done with a branch that has had no reply yet."""
@@ -99,6 +102,7 @@ class Canceling:
         invite.lock.release()
         if old and block:
             tm.arena.free(old)
+        tm.server.trace(_CANCELED, invite.index, invite.label)
         points.point("tm.cancel.marked")
         if not real:
             if invite.status < 200:

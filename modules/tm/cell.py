@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 
-from kamailio_py.shm.records import Record, raw, text, u32, u64
+from kamailio_py.shm.records import Record, embedded, text, u32, u64, words
 from kamailio_py.shm.wheel import TimerNode
 
 MAX_BRANCHES = 32
@@ -105,6 +105,8 @@ class Cell(Record):
     resumes = u32("how often it was resumed")
     version = u32("counts up with every change of `attributes`")
     interval = u32("retransmission interval of the final reply now, in ms; 0 once the ACK came")
+    suspended_at = u32("place in the config that suspended it last: file number << 20 | line")
+    suspended_by = u32("slot of the process that suspended it last, plus one")
     mail = u64("first event that waits until the one at work is done; see turn.py")
     reply = u64("stored text of the last reply, sent again on retransmissions")
     skeleton = u64("what replies to a suspended request have in common, see stored.py")
@@ -113,10 +115,10 @@ class Cell(Record):
     data = u64("what a module keeps with it: (callback name, data) of a local transaction")
     cancel_reason = u64("stored Reason headers of the CANCEL")
     repeat_until = u64("monotonic milliseconds after which the final reply is not repeated")
-    timer = raw(TimerNode.SIZE, "wait timer: set with the final reply, frees the cell")
-    retr = raw(TimerNode.SIZE, "retransmission of the final reply")
+    timer = embedded(TimerNode, "wait timer: set with the final reply, frees the cell")
+    retr = embedded(TimerNode, "retransmission of the final reply")
     md5 = text(32, "middle part of the branch parameter, once it was computed")
-    branch = raw(8 * MAX_BRANCHES, "offsets of the branches")
+    branch = words(MAX_BRANCHES, "offsets of the branches")
 
 
 class Branch(Record):
@@ -139,8 +141,8 @@ class Branch(Record):
     proto = text(8, "transport")
     dst_host = text(48, "address it was sent to")
 
-    fr = raw(TimerNode.SIZE, "final response timer")
-    retr = raw(TimerNode.SIZE, "retransmission timer")
+    fr = embedded(TimerNode, "final response timer")
+    retr = embedded(TimerNode, "retransmission timer")
     reply = u64("stored final reply: text, source, state of the script")
     cancel = u64("CANCEL sent for it")
     ack = u64("stored ACK of a local INVITE, sent again for a repeated 2xx")
@@ -153,8 +155,8 @@ class Cancel(Record):
     branch = u64("the branch")
     text_size = u32("length of its text")
     interval = u32("retransmission interval now, in ms; 0 once a final reply came")
-    fr = raw(TimerNode.SIZE, "how long it is repeated")
-    retr = raw(TimerNode.SIZE, "retransmission timer")
+    fr = embedded(TimerNode, "how long it is repeated")
+    retr = embedded(TimerNode, "retransmission timer")
 
 
 METHODS = {

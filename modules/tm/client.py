@@ -24,6 +24,7 @@ from kamailio_py.modules.tm.cell import (
     Cell,
     State,
 )  # fmt: skip
+from kamailio_py.shm.trace import What
 from kamailio_py.sip.branch import Branch as Place
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.errors import BadMessage
@@ -43,6 +44,7 @@ _BRANCHES, _STATE, _REFS, _METHOD = Cell.branches >> 2, Cell.state >> 2, Cell.re
 _STATUS, _SUSPENDED, _FR = Cell.status >> 2, Cell.suspended >> 2, Cell.fr >> 2
 _ON_FAILURE, _ON_BRANCH_FAILURE = Cell.on_failure >> 2, Cell.on_branch_failure >> 2
 _OFFSETS = Cell.branch >> 3
+_RELAYED, _ROUTE = int(What.RELAYED), int(What.ROUTE)
 _BLIND = BRANCH_HEAD.pack(0, 0, BranchFlag.BLIND, *(0,) * 6, NONE, *(0,) * 4, b"", b"") + BRANCH_REST
 
 
@@ -89,6 +91,7 @@ class Client:
         msg.branch_flags = place.flags
         msg.force_socket = place.force_socket
         msg.ruid, msg.instance, msg.location_ua = place.ruid, place.instance, place.location_ua
+        self.tm.server.trace(_ROUTE, t.index, t.label, number)
         branch, route_type, rc = ctx.branch, ctx.route_type, ctx.rc
         ctx.branch = t.branches
         result = core.run(core.program.entries[number], ctx, RouteType.BRANCH)
@@ -248,6 +251,7 @@ class Client:
         target = t.branch_destination(number)
         points.point("tm.branch.before_send")
         if tm.core.onsend(msg, text, target) and tm.core.send(text, target):
+            tm.server.trace(_RELAYED, t.index, t.label, number)
             for listener in tm.events["request-out"]:
                 listener(t, number, text)
             return True

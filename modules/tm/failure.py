@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm.cell import Branch, Cell
+from kamailio_py.shm.trace import What
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
+
+_ROUTE = int(What.ROUTE)
 
 
 class Failures:
@@ -53,6 +56,7 @@ class Failures:
         ctx.branch = number
         t.reply_msg, t.reply_code = msg, code
         t.consumed = (request.new_uri, request.dst_uri)
+        tm.server.trace(_ROUTE, t.index, t.label, route)
         if tm.core.run(tm.core.program.entries[route], ctx, kind) < 0:
             log.dbg("negative return code in failure route")
         tm.state.save_run(ctx, t)

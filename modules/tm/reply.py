@@ -15,6 +15,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import selection
 from kamailio_py.modules.tm.cell import INVITE, METHODS, OTHER, Branch, BranchFlag, Cell, Flag, State
 from kamailio_py.modules.tm.turn import Event, Kind
+from kamailio_py.shm.trace import What
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply_forward
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 log = get_logger("tm")
 
 REASONS = {408: "Request Timeout", 487: "Request Terminated", 500: "Server Internal Error", 503: "Service Unavailable"}
+_ANSWERED, _ROUTE = int(What.ANSWERED), int(What.ROUTE)
 _HELD = BranchFlag.SUSPENDED | BranchFlag.CONTINUING
 
 
@@ -77,6 +79,7 @@ class Replies:
     def _reply(self, t: Transaction, number: int, code: int, msg: Message) -> None:
         tm = self.tm
         invite = t.get(Cell.method) == INVITE
+        tm.server.trace(_ANSWERED, t.index, t.label, code << 8 | number)
         t.lock.acquire()
         flags = t.branch_flags(number) | BranchFlag.REPLIED
         last = t.branch_status(number)
@@ -126,6 +129,7 @@ class Replies:
         msg.flags = t.get(Cell.message_flags)
         ctx = tm.state.context(t, msg)
         ctx.branch = number
+        tm.server.trace(_ROUTE, t.index, t.label, route)
         if tm.core.run(tm.core.program.entries[route], ctx, RouteType.TM_ONREPLY) < 0:
             log.dbg("negative return code in onreply_route")
         tm.state.save_run(ctx, t)

@@ -22,7 +22,7 @@ from kamailio_py.modules.tm.transaction import (
     Transaction,
 )  # fmt: skip
 from kamailio_py.script.context import Context
-from kamailio_py.shm.trace import What
+from kamailio_py.shm.trace import What, call_id_hash
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
@@ -125,7 +125,7 @@ class Server:
         if msg.new_uri is not None or msg.dst_uri is not None or msg.path is not None:
             made.made_with = (msg.new_uri, msg.dst_uri, msg.path)
         self._i64[self._identity.counters + self.uas] += 1
-        self.trace(_CREATED, index, made.label)
+        self.trace(_CREATED, index, made.label, call_id_hash(msg.call_id))
         points.point("tm.newtran.inserted")
         for listener in self._request_in:
             listener(ctx, made)

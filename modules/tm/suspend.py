@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-_FLAGS, _STATE, _SUSPENDED, _RESUMES, _REFS = (
-    getattr(Cell, name) >> 2 for name in ("flags", "state", "suspended", "resumes", "refs")
+_FLAGS, _STATE, _SUSPENDED, _RESUMES, _REFS, _AT, _BY = (
+    getattr(Cell, name) >> 2
+    for name in ("flags", "state", "suspended", "resumes", "refs", "suspended_at", "suspended_by")
 )
 _OVER = Flag.DEAD | Flag.IN_AGONY
 _CLAIMABLE = (State.SUSPENDED, State.CANCELED)
@@ -54,6 +55,8 @@ class Suspension:
 
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
+        self._u32 = tm.core.shm.u32
+        self._identity = tm.core.shm.identity
 
     # suspending
 
@@ -72,7 +75,7 @@ class Suspension:
         result = self._suspend_request(ctx, t) if ctx.msg.is_request else self._suspend_reply(ctx, t)
         if result:
             return result
-        self.tm.server.trace(_SUSPEND, t.index, t.label)
+        self.tm.server.trace(_SUSPEND, t.index, t.label, self._u32[self._identity.place])
         points.point("tm.suspend.published")
         return t.index, t.label
 
@@ -96,6 +99,8 @@ class Suspension:
             t.set(Cell.message_flags, msg.flags)
         if not t.u64[(t.offset + Cell.skeleton) >> 3]:
             self._keep_skeleton(t, msg)
+        t.u32[t.word + _AT] = self._u32[self._identity.place]
+        t.u32[t.word + _BY] = self._identity.slot + 1
         points.point("tm.suspend.saved")
         # From here on another process may resume it: nothing of the cell is this run's any more.
         t.done |= FORWARDED

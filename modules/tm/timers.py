@@ -13,6 +13,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.modules.tm.cell import INVITE, Branch, BranchFlag, Cancel, Cell, Flag
 from kamailio_py.modules.tm.transaction import Transaction
 from kamailio_py.modules.tm.turn import Kind
+from kamailio_py.shm.trace import What
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
@@ -22,6 +23,7 @@ log = get_logger("tm")
 _REFS, _INDEX, _LABEL, _METHOD, _FLAGS, _BRANCHES, _INTERVAL = (
     getattr(Cell, name) >> 2 for name in ("refs", "index", "label", "method", "flags", "branches", "interval")
 )
+_TIMED_OUT, _DELETED = int(What.TIMED_OUT), int(What.DELETED)
 LONGEST_DELAY = 90_000
 """A finished cell that is still referenced after so many ms is freed: whoever held it is dead."""
 LATER = 1000
@@ -67,6 +69,7 @@ class Timers:
             free = self._later(t, node)
         t.lock.release()
         if free:
+            tm.server.trace(_DELETED, t.index, t.label)
             for listener in self._destroyed:
                 listener(t)
             tm.table.free(t)
@@ -176,6 +179,7 @@ class Timers:
         code = 487 if t.canceled and t.u32[t.word + _METHOD] == INVITE else 408
         t.branch_set(number, Branch.flags, flags | BranchFlag.TIMED_OUT)
         t.lock.release()
+        tm.server.trace(_TIMED_OUT, t.index, t.label, number)
         points.point("tm.timeout.claimed")
         if not tm.turns.take(t, (Kind.FAKE, number, code, None)):
             self._again(t, node)

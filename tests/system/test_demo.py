@@ -23,11 +23,11 @@ def test_the_timeline_of_a_suspended_request() -> None:
     steps = re.findall(r"^ +([0-9.]+) s  (.*?) +process (\d+) \((.*)\)$", shown, re.MULTILINE)
     assert [re.sub(r"\d+:\d+", "I:L", what) for _, what, _, _ in steps] == [
         "received, transaction I:L created",
-        "suspended as I:L",
+        "suspended at async.cfg:75",
         "timer set, due in 4000 ms",
-        "due, put into the queue",
+        "put into the queue",
         "taken out of the queue",
-        "resumed, route 2 runs",
+        "resumed, route[RESUME] runs",
         "answered with 404",
     ]
     assert [by.split(" ")[0] for _, _, _, by in steps] == ["udp", "udp", "udp", "timer", "ASYNC", "ASYNC", "ASYNC"]

@@ -206,12 +206,15 @@ def test_rows_say_who_does_what() -> None:
 
         def work() -> None:
             memory.processes.enter(-1, "slow timer", 1000)
+            memory.processes.begin(b"call-id 1 " + b"x" * 200)
+            memory.u32[memory.identity.place] = 42
+            assert memory.processes.row(1).since == memory.processes.row(1).heartbeat > 2_000_000_000
+            memory.processes.finish()
             memory.processes.beat(2000)
-            memory.processes.begin("call-id 1 \u1234", 3000, 42)
 
         all_of(memory, [work])
         [(slot, row)] = memory.processes.rows()
-        assert (slot, row.rank, row.description, row.doing) == (1, -1, "slow timer", "call-id 1 ?")
-        assert (row.started, row.heartbeat, row.since, row.cfg_line) == (1000, 2000, 3000, 42)
+        assert (slot, row.rank, row.description, row.doing) == (1, -1, "slow timer", "call-id 1 ".ljust(96, "x"))
+        assert (row.started, row.heartbeat, row.since, row.place) == (1000, 2_000_000_000, 0, 42)
         with pytest.raises(ValueError, match="slot 16"):
             memory.processes.slot = 16
