@@ -36,9 +36,12 @@ def to_julian(time: int) -> float:
 
 
 def from_stored(stored: bytes) -> Time | None:
-    """A column of a type for times: a Julian day number, or text as CURRENT_TIMESTAMP and people write it."""
+    """A column of a type for times: a Julian day number, or text as CURRENT_TIMESTAMP and people write it.
+
+    What real Kamailio wrote ends with half a second, what sqlite's julianday() gives does not: a quarter suits both.
+    """
     try:
-        return Time((float(stored) - EPOCH) * SECONDS_A_DAY)
+        return Time((float(stored) - EPOCH) * SECONDS_A_DAY + 0.25)
     except ValueError:
         try:
             return Time(datetime.fromisoformat(stored.decode()).replace(tzinfo=UTC).timestamp())
@@ -46,7 +49,7 @@ def from_stored(stored: bytes) -> Time | None:
             return None
 
 
-for _type in ("TIMESTAMP", "DATETIME"):
+for _type in ("TIMESTAMP", "DATETIME", "DATE", "TIME"):
     sqlite3.register_converter(_type, from_stored)
 
 

@@ -19,6 +19,8 @@ class Connection(ABC):
 
     cannot: ClassVar[frozenset[str]] = frozenset()
     """Operations (names of methods here) this kind of database does not have."""
+    affected: int = 0
+    """Rows the last operation changed."""
     last_id: int = 0
     """What the database made up as the key of the row inserted last."""
 
@@ -79,8 +81,6 @@ class SqlConnection(Connection):
     @abstractmethod
     def stream(self, statement: str, values: Sequence[Value], chunk: int) -> Iterator[Row]:
         """Run a query, giving its rows as they come."""
-
-    affected: int = 0
 
     def mark(self, value: Value) -> str:
         """What stands in a statement for a value."""

@@ -29,14 +29,19 @@ class Database:
     """
 
     def __init__(
-        self, url: DbUrl, open: Callable[[DbUrl], Connection], failed: Callable[[], None] = lambda: None
+        self,
+        url: DbUrl,
+        open: Callable[[DbUrl], Connection],
+        failed: Callable[[], None] = lambda: None,
+        give: Callable[[str, tuple[Any, ...]], bool] = lambda operation, arguments: False,
     ) -> None:
-        """`open(url)` connects; `failed()` counts an error."""
+        """`open(url)` connects; `failed()` counts an error; `give(operation, arguments)` has another process do it."""
         self.url = url
         self.affected = 0
         """Rows changed by the last insert, update, delete, ..."""
         self._open = open
         self._failed = failed
+        self._give = give
         self._connection: Connection | None = None
         self._pid = 0
         self._in_transaction = False
@@ -51,6 +56,10 @@ class Database:
             self._pid = os.getpid()
             self._in_transaction = False
         return self._connection
+
+    @property
+    def connected(self) -> bool:
+        return self._connection is not None and self._pid == os.getpid()
 
     def connect(self) -> None:
         """Open the connection now, in child_init, rather than with the first query. DbError if that fails."""
@@ -107,7 +116,14 @@ class Database:
 
     def raw(self, statement: str) -> Result:
         """Run a statement as it is; empty result if it gives no rows."""
-        return self._do(lambda connection: connection.raw(statement))
+        result: Result = self._do(lambda connection: connection.raw(statement))
+        self.affected = self.connection.affected
+        return result
+
+    def later(self, operation: str, *arguments: Any) -> None:
+        """Have an async worker do `raw` or `insert`; it is done here and now where there is no worker to take it."""
+        if not self._give(operation, arguments):
+            getattr(self, operation)(*arguments)
 
     @property
     def last_id(self) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -70,7 +71,8 @@ class Room:
     """Cases on one cfg.
 
     `modules` come on top of the standard ones, `params` and `cfg` are put in as they are, `first` and `last` are
-    statements before and after the case's route.
+    statements before and after the case's route. `prepare(directory)` makes the files of one server, for which the cfg
+    says `@DIR@`.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Room:
         last: str = "",
         children: int = 1,
         options: list[str] | None = None,
+        prepare: Callable[[Path], None] | None = None,
     ) -> None:
         self.name = name
         self.modules = f"{STANDARD_MODULES} {modules}".split()
@@ -95,6 +98,7 @@ class Room:
         self.last = last
         self.children = children
         self.options = options or []
+        self.prepare = prepare
         self.cases: dict[str, Case] = {}
 
     def case(
@@ -195,7 +199,7 @@ class Pairs:
         for position, kind in enumerate(kinds):
             command = real_command() if kind == "real" else our_command()
             title = kind if kinds.index(kind) == position else f"{kind} again"
-            server = Server(title.replace(" ", "-"), command, room.text(cases), room.options)
+            server = Server(title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare)
             try:
                 server.start()
             except StartFailed:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from .ports import Port
@@ -40,13 +41,25 @@ class StartFailed(Exception):
 
 
 class Server:
-    """One daemon: `start()`, `stop()`, its log, and the port it listens on."""
+    """One daemon: `start()`, `stop()`, its log, and the port it listens on.
 
-    def __init__(self, name: str, command: list[str], cfg: str, options: list[str] | None = None) -> None:
+    `@DIR@` in the cfg is a directory of its own, in which `prepare(directory)` may put what the server needs.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: list[str],
+        cfg: str,
+        options: list[str] | None = None,
+        prepare: Callable[[Path], None] | None = None,
+    ) -> None:
         self.name = name
         self.directory = Path(tempfile.mkdtemp(prefix=f"sip-test-{name}-"))
         self.cfg_path = self.directory / "test.cfg"
-        self.cfg_path.write_text(cfg, encoding="latin-1")
+        self.cfg_path.write_text(cfg.replace("@DIR@", str(self.directory)), encoding="latin-1")
+        if prepare is not None:
+            prepare(self.directory)
         self.log_path = self.directory / "log"
         self._port = Port()
         self.port = self._port.number
