@@ -66,6 +66,8 @@ class Sl(Module):
         self._failures = self._statistic["failures"]
         self._clock = core.clock.ms
         self._words = core.shm.u64
+        self._counters = core.shm.i64
+        self._identity = core.shm.identity
         self._until = core.shm.reserve("sl.wait", "word", 8) >> 3
         first = core.sockets[0] if core.sockets else None
         self._totag = ToTag(SL_SIGNATURE, SL_SEPARATOR, first)
@@ -115,8 +117,9 @@ class Sl(Module):
         if not sent:
             core.count(self._failures)
             return -1
-        core.count(self._by_code.get(code) or self._counter(code))
-        core.count(self._sent)
+        counters, own = self._counters, self._identity.counters
+        counters[own + (self._by_code.get(code) or self._counter(code))] += 1
+        counters[own + self._sent] += 1
         return 1
 
     def reply_either(self, ctx: Context, code: int, reason: str) -> int:

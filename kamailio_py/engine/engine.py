@@ -58,6 +58,8 @@ class Engine:
         self._defaults = message_defaults(core.cfg)
         self._prefix = core.registry.format(core.cfg.log_prefix) if core.cfg.log_prefix else None
         self._next_id = 0
+        self._counters = core.shm.i64
+        self._identity = core.shm.identity
 
     def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
         """Process one datagram (or one framed message of a stream)."""
@@ -85,7 +87,7 @@ class Engine:
 
     def _request_in(self, msg: Message) -> None:
         core = self.core
-        core.count(self._received)
+        self._counters[self._identity.counters + self._received] += 1
         self._next_id += 1
         msg.id = self._next_id
         if msg.version != "SIP/2.0" and not msg.is_sip:
@@ -116,7 +118,7 @@ class Engine:
 
     def _reply_in(self, msg: Message) -> None:
         core = self.core
-        core.count(self._received_replies)
+        self._counters[self._identity.counters + self._received_replies] += 1
         self._next_id += 1
         msg.id = self._next_id
         if "via" not in msg.names:

@@ -135,6 +135,7 @@ class Message(MessageValues):
             if name in own:
                 fresh.__dict__[name] = own[name]
         self.__dict__ = fresh.__dict__
+        self.become(fresh)
 
     def apply_changes(self) -> str:
         """The text with the script's edits and request-URI in it, as $msg_buf and msg_apply_changes() have it."""

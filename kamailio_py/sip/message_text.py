@@ -6,12 +6,14 @@ folded, ends in LF alone or is no header goes the slow way.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate, repeat
 
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.header_layout import LAYOUTS, HeaderLayout
 from kamailio_py.sip.headers import CANON
-from kamailio_py.sip.lazy import lazy
+from kamailio_py.sip.lazy import Slotted, lazy, slotted
 
 _partition = str.partition
 _COLON = repeat(":")
@@ -28,11 +30,18 @@ METHODS = frozenset(
 """Methods Kamailio knows; it knows them in any case, `invite` is an INVITE."""
 
 
-class MessageText:
+@slotted(
+    "text", "src_ip", "src_port", "socket", "is_request", "method", "method_text", "ruri", "version",
+    "names", "layout", "broken", "headers_end", "body_offset", "is_proven",
+    "_lines", "_headers_start",
+)  # fmt: skip
+class MessageText(Slotted):
     """A message as it was received.
 
     names           canonical header names in order ("via", "call-id")
+    layout          what follows from that order; None unless each header is one line that ends in CRLF
     broken          None, or what is wrong with the header line where the index ends before the empty line does
+    is_proven       it is known that nothing is wrong with the headers
     body_offset     where the body starts; the end of the text when the headers do not end
     headers_end     where a header can be appended: before the empty line
     """
@@ -42,10 +51,10 @@ class MessageText:
     method_text: str
     ruri: str
     version: str
-    status: int = 0
-    reason: str = ""
-    names: list[str]
+    names: Sequence[str]
+    layout: HeaderLayout | None
     broken: str | None
+    is_proven: bool
 
     def __init__(self, text: str, src_ip: str = "", src_port: int = 0, socket: ListenSocket | None = None) -> None:
         """Find first line and headers; BadMessage if this is no SIP message."""
@@ -53,10 +62,10 @@ class MessageText:
         self.src_ip = src_ip
         self.src_port = src_port
         self.socket = socket
+        self.is_proven = False
         end = text.find("\r\n")
         if end < 0 or text[0] in "\r\n\t \0":
-            end = self._find_first_line(text)
-            line = self._line
+            end, line = self._find_first_line(text)
         else:
             line = text[:end]
         parts = line.split(" ")
@@ -72,13 +81,14 @@ class MessageText:
             head = text[end + 2 : eoh]
             lines = head.split("\r\n")
             # a folded line has no name of its own; a lone LF is found by counting
-            names = [CANON[name] if colon else "" for name, colon, _ in map(_partition, lines, _COLON)]
-            if "" not in names and head.count("\n") == len(lines) - 1:
+            layout = LAYOUTS[tuple([CANON[name] if colon else "" for name, colon, _ in map(_partition, lines, _COLON)])]
+            if layout.lines and head.count("\n") == len(lines) - 1:
                 self._lines = lines
                 self._headers_start = end + 2
                 self.headers_end = eoh + 2
                 self.body_offset = eoh + 4
-                self.names = names
+                self.layout = layout
+                self.names = layout.names
                 self.broken = None
                 return
         self._index_slowly(end)
@@ -89,22 +99,30 @@ class MessageText:
 
     # the first line
 
-    _line: str
+    @lazy
+    def status(self) -> int:
+        """Status of a reply, 0 for a request."""
+        return 0
 
-    def _find_first_line(self, text: str) -> int:
-        """Skip what may stand before the first line; where that line ends, before its CRLF or LF."""
+    @lazy
+    def reason(self) -> str:
+        """Reason phrase of a reply."""
+        return ""
+
+    @lazy
+    def first_line_start(self) -> int:
+        """Where the first line begins."""
+        return 0
+
+    def _find_first_line(self, text: str) -> tuple[int, str]:
+        """Skip what may stand before the first line; where that line ends, before its CRLF or LF, and the line."""
         start = len(text) - len(text.lstrip("\r\n\t \0"))
         self.first_line_start = start
         newline = text.find("\n", start)
         if newline < 0:
             raise BadMessage("no line end in the message")
         end = newline - 1 if text[newline - 1] == "\r" else newline
-        self._line = text[start:end]
-        self._line_end = newline + 1
-        return end
-
-    first_line_start = 0
-    _line_end = 0
+        return end, text[start:end]
 
     def _parse_first_line(self, line: str) -> None:
         """First lines that are not quite the usual ones, and replies."""
@@ -171,6 +189,7 @@ class MessageText:
         else:
             self.headers_end = self.body_offset = size
         starts.append(self.headers_end)
+        self.layout = None
         self.names = names
         self._lines = lines
         self._starts = starts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.lazy import lazy
+from kamailio_py.sip.lazy import lazy, slotted
 from kamailio_py.sip.message_text import METHODS, MessageText
 from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values
 from kamailio_py.sip.via import Via
@@ -16,11 +16,11 @@ _SPACE = " \t\r\n"
 _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 _LONGEST = 2147483639
-_MANDATORY = frozenset(("via", "from", "to", "call-id", "cseq"))
 _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwards"))
 """Headers a message may have once; Kamailio stops reading at the second."""
 
 
+@slotted()
 class MessageValues(MessageText):
     """The parsed values of a message's headers."""
 
@@ -37,11 +37,6 @@ class MessageValues(MessageText):
     @lazy
     def via(self) -> Via:
         """The top Via; BadMessage if there is none or it is bad."""
-        names = self.names
-        if names and names[0] == "via" and "_starts" not in self.__dict__:
-            start = self._headers_start
-            line = self._lines[0]
-            return Via(self.text, start + line.find(":") + 1, start + len(line))
         i = self.find("via")
         if i < 0:
             raise BadMessage(self.broken or "no Via")
@@ -141,9 +136,9 @@ class MessageValues(MessageText):
         It reads headers until it has seen Via, From, To, Call-ID and CSeq. What is wrong before that is fatal, what is
         wrong later shows only when somebody asks (`require_headers`).
         """
-        names = self.names
-        if self.broken is None and "_wrong" not in self.__dict__ and self._is_plain(names):
+        if self.is_proven or self._is_plain():
             return
+        names = self.names
         try:
             last = max(
                 names.index("via"), names.index("from"), names.index("to"), names.index("call-id"), names.index("cseq")
@@ -152,33 +147,40 @@ class MessageValues(MessageText):
             raise BadMessage(self.broken or "mandatory header missing") from None
         self._check_headers(last + 1)
 
-    def _is_plain(self, names: list[str]) -> bool:
+    def _is_plain(self) -> bool:
         """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""
-        different = set(names)
-        if len(different) != len(names) or not different >= _MANDATORY or "retry-after" in different:
+        layout = self.layout
+        if layout is None or not layout.plain:
             return False
         lines = self._lines
-        own = self.__dict__
         try:
-            if self.via.more:
+            if layout.via == 0:
+                start, line = self._headers_start, lines[0]
+                self.via = via = Via(self.text, start + line.find(":") + 1, start + len(line))
+            else:
+                via = self.via
+            if via.more:
                 return False
-            line = lines[names.index("to")]
-            own["to"] = parse_address(line[line.find(":") + 1 :].strip(_BLANK))
-            name, *words = lines[names.index("cseq")].split(" ")
+            line = lines[layout.call_id]
+            self.call_id = line[line.find(":") + 1 :].lstrip(_SPACE)
+            line = lines[layout.to]
+            self.to = parse_address(line[line.find(":") + 1 :].strip(_BLANK))
+            name, *words = lines[layout.cseq].split(" ")
             if len(words) == 2 and name[-1] == ":" and words[0].isdecimal() and words[1].isalpha():
-                own["cseq"] = (words[0], words[1])
+                self.cseq = (words[0], words[1])
             else:
                 self.cseq  # noqa: B018  # raises where it is bad, as does the next
-            self.content_length  # noqa: B018
+            if layout.content_length >= 0 and lines[layout.content_length][-3:] != ": 0":
+                self.content_length  # noqa: B018
         except BadMessage:
             return False
-        own["_wrong"] = ""
+        self.is_proven = True
         return True
 
     @lazy
     def _wrong(self) -> str:
         """What is wrong with the headers as a whole, or ""."""
-        if self.broken is None and self._is_plain(self.names):
+        if self.is_proven or self._is_plain():
             return ""
         try:
             self._check_headers(len(self.names))
@@ -186,18 +188,9 @@ class MessageValues(MessageText):
             return error.reason
         return self.broken or ""
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether it is known that nothing is wrong with the headers."""
-        return self.__dict__.get("_wrong") == ""
-
-    def vouch(self) -> None:
-        """Take the headers for right: this text was looked at before."""
-        self.__dict__["_wrong"] = ""
-
     def require_headers(self) -> None:
         """BadMessage unless Kamailio can read all headers: none is bad, and none is double that may not be."""
-        if self._wrong:
+        if not self.is_proven and self._wrong:
             raise BadMessage(self._wrong)
 
     def _check_headers(self, end: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kamailio_py.sip.header_layout import MANDATORY
 from kamailio_py.sip.ip import is_ipv6, normalise
 from kamailio_py.sip.lumps import apply
 
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from kamailio_py.sip.via import Via
 
 SIP_PORT = 5060
-_COPIED = frozenset(("via", "from", "to", "call-id", "cseq"))
-_COPIED_WITH_ROUTES = _COPIED | {"record-route"}
+_COPIED_WITH_ROUTES = MANDATORY | {"record-route"}
 _SPACE = " \t\r\n"
 
 
@@ -54,44 +54,58 @@ def build_reply(
     follow those of append_to_reply(). A body goes with its Content-Type in `headers`.
     """
     msg.require_headers()
-    out = [f"{msg.version} {status:03d} {reason}\r\n"]
-    copied = _COPIED_WITH_ROUTES if 180 <= status < 300 else _COPIED
+    if "reply_headers" in msg.__dict__:
+        headers = "".join(msg.reply_headers) + headers
+    if not body and msg.reply_body:
+        body = msg.reply_body
+    head = _head(msg, 180 <= status < 300, to_tag)
+    return (
+        f"{msg.version} {status:03d} {reason}\r\n{head}{headers}{server}Content-Length: {len(body)}\r\n"
+        f"{warning}\r\n{body}"
+    )
+
+
+def _head(msg: Message, with_routes: bool, to_tag: str) -> str:
+    """The headers that a reply has from its request."""
+    layout = msg.layout
+    if layout is not None and layout.plain and not (with_routes and layout.routed) and not (to_tag and msg.to.tag):
+        lines = [*layout.copied(msg._lines), ""]
+        lines[layout.copied_via] = _first_via(msg, lines[layout.copied_via])
+        if to_tag:
+            lines[layout.copied_to] = f"{lines[layout.copied_to]};tag={to_tag}"
+        return "\r\n".join(lines)
+    out = []
+    copied = _COPIED_WITH_ROUTES if with_routes else MANDATORY
     first = True
     for name, line in zip(msg.names, msg._lines, strict=True):
         if name in copied:
             if name == "via":
                 if first:
                     first = False
-                    out.append(_first_via(msg, line))
-                else:
-                    out.append(line.rstrip("\r\n") + "\r\n")
+                    line = _first_via(msg, line.rstrip("\r\n"))
+                out.append(line.rstrip("\r\n") + "\r\n")
             elif to_tag and name == "to":
                 out.append(_tagged(msg, line, to_tag))
             else:
                 out.append(line if line[-1] == "\n" else line + "\r\n")
-    if "reply_headers" in msg.__dict__:
-        out += msg.reply_headers
-    if not body and msg.reply_body:
-        body = msg.reply_body
-    out.append(f"{headers}{server}Content-Length: {len(body)}\r\n{warning}\r\n{body}")
     return "".join(out)
 
 
 def _first_via(msg: Message, line: str) -> str:
-    """The header with the top Via, `received` and `rport` put in."""
+    """The header with the top Via, without its line end, `received` and `rport` put in."""
     via = msg.via
-    line = line.rstrip("\r\n")
-    if via.host == msg.src_ip and via.rport is None and via.received is None and not msg.force_rport and msg.is_sip:
-        return line + "\r\n"
-    i = msg.find("via")
+    is_sip = msg.version == "SIP/2.0" or msg.is_sip
+    if via.host == msg.src_ip and via.rport is None and via.received is None and not msg.force_rport and is_sip:
+        return line
     received, rport = received_param(msg, via), rport_param(msg, via)
-    if not msg.is_sip:
+    if not is_sip:
         line = "S" + line[1:]
     if rport and via.rport is not None:
+        i = msg.names.index("via")
         base = msg.span(i)[0] if i else msg._headers_start
         start, end = via.rport_span
-        return f"{line[: start - 1 - base]}{rport}{line[end - base :]}{received}\r\n"
-    return f"{line}{rport}{received}\r\n"
+        return f"{line[: start - 1 - base]}{rport}{line[end - base :]}{received}"
+    return f"{line}{rport}{received}"
 
 
 def _tagged(msg: Message, line: str, tag: str) -> str:

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.lazy import Slotted, lazy, slotted
 
 _HEAD = re.compile(
     r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/;,]+)[ \t\r\n]+"
@@ -17,6 +18,10 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _HOSTPORT = re.compile(r"([^ \t\r\n:;,\[\](]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
+_USUAL = re.compile(
+    r" ?SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+);(?:(rport);)?branch=([^ \t\r\n;,(\"]+)(?:;(rport))?"
+).fullmatch
+"""What nearly every client writes."""
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
 
@@ -35,7 +40,10 @@ def _hostport(text: str) -> tuple[str, str, int] | None:
     return host, port or "", int(port) & 0xFFFF if port else 0
 
 
-class Via:
+@slotted(
+    "host", "port_text", "port", "branch", "received", "received_span", "rport", "transport", "more", "end", "_match"
+)
+class Via(Slotted):
     """One Via value of a message.
 
     start, end      where the value stands in the text it was parsed from; `end` excludes a following comma
@@ -46,23 +54,65 @@ class Via:
     more            another Via follows in the same header
     """
 
-    __slots__ = (
-        "alias", "branch", "branch_span", "end", "host", "host_end", "i", "more", "params", "params_start", "port",
-        "port_text", "received", "received_span", "rport", "rport_span", "start", "transport",
-    )  # fmt: skip
-
     host: str
     port_text: str
     port: int
     branch: str | None
     received: str | None
+    received_span: tuple[int, int]
     rport: str | None
-    i: str | None
-    alias: str | None
+    transport: str
+    more: bool
+    end: int
+    _match: re.Match[str]
+
+    # what is not set when the Via is a usual one, see __init__
+
+    @lazy
+    def start(self) -> int:
+        return self._match.start(1) - 8
+
+    @lazy
+    def host_end(self) -> int:
+        return self._match.end(2)
+
+    @lazy
+    def params_start(self) -> int:
+        return self._match.end(2) + 1
+
+    @lazy
+    def params(self) -> str:
+        return self._match.string[self.params_start : self.end]
+
+    @lazy
+    def rport_span(self) -> tuple[int, int]:
+        return self._match.span(3 if self._match[5] is None else 5)
+
+    @lazy
+    def i(self) -> str | None:
+        return None
+
+    @lazy
+    def alias(self) -> str | None:
+        return None
 
     def __init__(self, text: str, start: int, end: int) -> None:
         """Parse the Via at text[start:end], or the first of several there; BadMessage if it is none."""
-        self.branch = self.received = self.rport = self.i = self.alias = None
+        match = _USUAL(text, start, end)
+        if match is not None:
+            transport, where, before, branch, after = match.groups()
+            found = _hostport(where)
+            if found is not None:
+                self.host, self.port_text, self.port = found
+                self.transport = transport
+                self.branch = branch
+                self.received = None
+                self.rport = None if before is after else ""
+                self.more = False
+                self.end = end
+                self._match = match
+                return
+        self.branch = self.received = self.rport = None
         if text[start] == " ":
             start += 1
         if text.startswith("SIP/2.0/", start):
@@ -94,7 +144,6 @@ class Via:
                 if not value:
                     raise BadMessage("empty branch in Via")
                 self.branch = value
-                self.branch_span = (at, end)
             elif name == "rport":
                 self.rport = value
                 self.rport_span = (at, end)
@@ -113,7 +162,6 @@ class Via:
             if not value:
                 raise BadMessage("empty branch in Via")
             self.branch = value
-            self.branch_span = (start, end)
         elif name == "rport":
             self.rport = value
             self.rport_span = (start, end)

@@ -22,23 +22,25 @@ _FIRST = "SIP/2.0 400 -\r\n"
 class StoredRequest(Message):
     """What is not in the object yet is asked of `__getattr__`, which then fills it; no script has changed it."""
 
-    is_request = True
+    _t: Transaction | None
 
     def __init__(self, t: Transaction, method: str) -> None:
         self._t = t
+        self.is_request = True
         self.method = method
 
     def __getattr__(self, name: str) -> Any:
-        t = self.__dict__.pop("_t", None)
-        if t is None or name.startswith("__"):
-            raise AttributeError(name)
+        t = self._t
+        if t is None:
+            return super().__getattr__(name)
+        self._t = None
         t.fill(self)
         return getattr(self, name)
 
     @property
     def untouched(self) -> bool:
         """Has nobody looked at it?"""
-        return "_t" in self.__dict__
+        return self._t is not None
 
 
 def skeleton_of(msg: Message, tag: str) -> str:

@@ -185,7 +185,7 @@ class Transaction:
         after = source_size + target_size
         Message.__init__(msg, data[after:], data[:source_size], src_port, socket)
         if self.u32[self.word + _FLAGS] & Flag.PROVEN:
-            msg.vouch()
+            msg.is_proven = True
         if self.target is None and target_size and socket is not None:
             self.target = Destination(socket.proto, data[source_size:after], dst_port, socket)
         script = self.u64[(self.offset + Cell.script) >> 3]

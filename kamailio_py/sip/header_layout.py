@@ -1,0 +1,63 @@
+"""What follows from the order of a message's headers alone, whatever they say.
+
+Clients send the same few orders again and again, so it is worked out once for each and looked up from then on. Knows
+names only, no values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any
+
+MANDATORY = frozenset(("via", "from", "to", "call-id", "cseq"))
+_MOST = 1024
+"""Orders remembered; a sender of ever new ones makes them be forgotten and begun anew."""
+
+
+class HeaderLayout:
+    """An order of headers.
+
+    names       canonical names, "" for a line that is no header by itself
+    lines       no line is without a name
+    plain       the five headers every message has are there, no header twice, none that is looked at closely
+    via, from_, to, call_id, cseq, content_length   their places, -1 where one is missing
+    routed      there is a Record-Route
+    copied      of a plain one: picks the lines that a reply copies from the request, in their order
+    copied_via, copied_to   places of two of them in what it picks
+    """
+
+    __slots__ = (
+        "call_id", "content_length", "copied", "copied_to", "copied_via", "cseq", "from_", "lines", "names", "plain",
+        "routed", "to", "via",
+    )  # fmt: skip
+
+    copied: Callable[[Sequence[str]], tuple[Any, ...]]
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        different = set(names)
+        self.names = names
+        self.lines = "" not in different
+        self.plain = len(different) == len(names) and different >= MANDATORY and "retry-after" not in different
+        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        self.via, self.from_, self.to, self.call_id, self.cseq, self.content_length = (
+            first.get(name, -1) for name in ("via", "from", "to", "call-id", "cseq", "content-length")
+        )
+        self.routed = "record-route" in different
+        if self.plain:
+            copied = [i for i, name in enumerate(names) if name in MANDATORY]
+            self.copied = itemgetter(*copied)
+            self.copied_via, self.copied_to = copied.index(self.via), copied.index(self.to)
+
+
+class _Layouts(dict[tuple[str, ...], HeaderLayout]):
+    """Names in order -> their layout; learns."""
+
+    def __missing__(self, names: tuple[str, ...]) -> HeaderLayout:
+        if len(self) >= _MOST:
+            self.clear()
+        layout = self[names] = HeaderLayout(names)
+        return layout
+
+
+LAYOUTS = _Layouts()
