@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"ERROR: loading config file({path}): {reason}, check file and directory permissions\n")
         return FAILED
     core = Core()
+    core.arguments = [os.path.basename(sys.argv[0]), *arguments]
     try:
         return run(core, path, options)
     except ConfigRejected as rejected:

@@ -15,6 +15,7 @@ VERSION = ("KAMAILIO_5", "KAMAILIO_5_6", "KAMAILIO_5_6_3")
 class Define:
     value: str
     at: Position | None = None  # None: given on the command line or by the server
+    mode: str = "define"
 
 
 class Defines:
@@ -37,6 +38,10 @@ class Defines:
     def values(self) -> dict[str, str]:
         return {name: define.value for name, define in self.table.items()}
 
+    def modes(self) -> dict[str, str]:
+        """By which directive each was defined: define, trydefine, redefine."""
+        return {name: define.mode for name, define in self.table.items()}
+
     def add(self, name: str, value: str, at: Position | None = None, mode: str = "define") -> None:
         """`mode`: define (ValueError if the name is taken), trydefine or redefine."""
         if name in self.table:
@@ -46,7 +51,7 @@ class Defines:
                 raise ValueError(f"already defined: {name}")
         elif len(self.table) >= MAX_DEFINES:
             raise ValueError("too many defines -- adjust MAX_DEFINES")
-        self.table[name] = Define(value, at)
+        self.table[name] = Define(value, at, mode)
 
     def remove(self, name: str) -> None:
         self.table.pop(name, None)

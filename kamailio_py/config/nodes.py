@@ -294,4 +294,5 @@ class Config:
     routes: list[Route] = field(default_factory=list)
     flags: dict[str, int] = field(default_factory=dict)
     defines: dict[str, str] = field(default_factory=dict)
+    define_modes: dict[str, str] = field(default_factory=dict)
     warnings: list[CfgWarning] = field(default_factory=list)

@@ -260,7 +260,8 @@ class ParameterLines(Statements):
             self.error(tok.position, "failed to load module", self.hints.module(name, str(error)))
         else:
             self.loaded.append(plain)
-            self.lexer.defines.add(f"MOD_{plain}", "", tok.position, "trydefine")
+            if f"MOD_{plain}" not in self.lexer.defines:
+                self.lexer.defines.add(f"MOD_{plain}", "", tok.position)
             self.config.modules.append(LoadModule(self.span(word.position, tok.position), plain))
         self.advance()
 

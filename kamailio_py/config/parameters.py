@@ -190,7 +190,7 @@ _WITHOUT_EFFECT = frozenset(
     tcp_max_connections tcp_no_connect tcp_rd_buf_size tcp_reuse_port tcp_script_mode tcp_send_timeout
     tcp_source_ipv4 tcp_source_ipv6 tcp_syncnt tcp_wait_data tcp_wq_blk_size tcp_wq_max tls_max_connections
     tls_port_no tlslog udp_mtu uri_host_extra_chars use_dns_cache use_dns_failover verbose_startup version_table
-    wait_worker1_mode wait_worker1_time wait_worker1_usleep rundir xavp_via_fields
+    wait_worker1_mode wait_worker1_time wait_worker1_usleep xavp_via_fields
     """
     )
 )

@@ -71,6 +71,7 @@ class Parser(ParameterLines):
         if self.errors:
             raise CfgErrors(self.errors)
         self.config.defines = self.lexer.defines.values()
+        self.config.define_modes = self.lexer.defines.modes()
         return self.config
 
     def _statement(self) -> None:

@@ -40,12 +40,15 @@ def boot(core: Core, path: str, options: Options) -> Config:
             registry.load_module(name)
         config = parse_file(path, registry, defines=options.defines, substs=options.substs)
         core.defines.update(config.defines)
+        core.define_modes = config.define_modes
         for custom in config.customs:
             core.cfg.groups.add(custom)
         for module, name, value in options.module_params:
             registry.set_module_param(module, name, value)
         for name, value in options.globals.items():
             registry.set_global(name, value)
+        if options.rundir:
+            registry.set_global("rundir", options.rundir)
         _debug_level(core, options)
         listens = [*map(parse_listen, options.listens), *config.listens]
         core.addresses.listen(listens)

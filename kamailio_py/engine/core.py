@@ -59,11 +59,13 @@ class Core:
         self.random = rng or random.Random()
         self.cfg = GlobalValues()
         self.defines: dict[str, str] = {}
+        self.define_modes: dict[str, str] = {}
         self.registry = Registry(self)
         self.addresses = Addresses(self)
         self.tasks = TaskQueues(self)
         self.databases = Databases(self)
         self.instance = ""
+        self.arguments: list[str] = []  # the command line
         self.program: Program = None  # type: ignore[assignment]  # set by load, before anything runs
         self.shm: SharedMemory = None  # type: ignore[assignment]  # set before mod_init
         self.sender: Callable[[bytes, Destination], bool] = _no_transport

@@ -26,8 +26,7 @@ def take_identity(options: Options, cfg: Any, background: bool) -> None:
         root = options.chroot or cfg.chroot
         if root:
             os.chroot(root)
-        if options.workdir or background:
-            os.chdir(options.workdir or cfg.workdir)
+        os.chdir(options.workdir or cfg.workdir)
         group, user = options.group or cfg.group, options.user or cfg.user
         if group:
             os.setgid(int(group) if group.isdigit() else grp.getgrnam(group).gr_gid)

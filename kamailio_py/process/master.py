@@ -94,6 +94,8 @@ class Master:
         for listening in core.sockets:
             if listening.proto == "udp":
                 where = f"{listening.host_text}:{listening.port}"
+                if listening.advertise_host:
+                    where += f" ({listening.sent_by_host}:{listening.sent_by_port})"
                 for child in range(listening.workers or core.cfg.children):
                     rank += 1
                     plan.append(

@@ -12,7 +12,7 @@ from typing import Any
 
 from kamailio_py.module import RpcFault
 
-KINDS = {"s": "string", "S": "string", "d": "integer", "u": "integer", "b": "integer", "f": "double", "{": "structure"}
+KINDS = {"s": "string", "S": "string", "d": "integer", "u": "integer", "b": "integer", "f": "float", "{": "structure"}
 """Letters of a scan format -> the type's name in faults."""
 
 NO_DELAY = RpcFault(600, "Reply wait/async mode not supported by this rpc transport")
@@ -21,8 +21,8 @@ NO_DELAY = RpcFault(600, "Reply wait/async mode not supported by this rpc transp
 class ScanFault(RpcFault):
     """The next argument is missing or has the wrong type; the text is binrpc's."""
 
-    def __init__(self, parameter: int, kind: str, reason: str, *, absent: bool) -> None:
-        super().__init__(400, f"error at parameter {parameter}: expected {KINDS[kind]} type but {reason}")
+    def __init__(self, parameter: int, expected: str, reason: str, *, absent: bool) -> None:
+        super().__init__(400, f"error at parameter {parameter}: expected {expected} type but {reason}")
         self.absent = absent
 
 
@@ -63,16 +63,8 @@ class Call:
         return found
 
     def rest(self, letters: str) -> Iterator[Any]:
-        """All arguments that are left, each by the same format; one of another type ends them silently."""
-        while True:
-            try:
-                found = self.scan(letters)
-            except ScanFault:
-                if self.position == 0:
-                    raise
-                return
-            if not found:
-                return
+        """All arguments that are left, each by the same format."""
+        while found := self.scan(letters):
             yield found[0] if len(found) == 1 else found
 
     def delay(self) -> bytes:
@@ -88,11 +80,11 @@ class Call:
     def take(self, letter: str, convert: bool) -> Any:
         """The next argument as the type of this letter; ScanFault if it is missing or of another type."""
         if self.position >= len(self.arguments):
-            raise ScanFault(self.position, letter, "end of packet encountered", absent=True)
+            raise ScanFault(self.position, KINDS[letter], "end of packet encountered", absent=True)
         value = self.arguments[self.position]
         given = converted(value, letter) if convert else value
         if not isinstance(given, PYTHON[letter]):
-            raise ScanFault(self.position, letter, "record doesn't match type", absent=False)
+            raise ScanFault(self.position, KINDS[letter], "record doesn't match type", absent=False)
         self.position += 1
         return given
 
@@ -106,8 +98,9 @@ class Call:
         self.values = []
 
     def not_scanned(self, fault: ScanFault) -> None:
-        """The command stopped at an argument, and has no fault of its own for it."""
-        self.fail(fault)
+        """The command stopped at an argument, and has no fault of its own for it: what it answered so far stands."""
+        if not self.values:
+            self.fail(fault)
 
     def send(self) -> None:
         """The answer is complete."""

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from kamailio_py.log import get_logger
 from kamailio_py.module import Command, RpcFault, commands_of
 from kamailio_py.rpc.call import Call, ScanFault
+from kamailio_py.rpc.core_info import Info
+from kamailio_py.rpc.core_processes import Processes
+from kamailio_py.rpc.core_sockets import Sockets
 from kamailio_py.rpc.system import System
 
 if TYPE_CHECKING:
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-CORE = (System,)
+CORE = (System, Info, Processes, Sockets)
 """Classes whose methods are the core's own commands."""
 
 
