@@ -141,6 +141,8 @@ class Database:
                 self._in_transaction = False
                 self._do(lambda connection: connection.rollback())
             raise
+        if not self._in_transaction:
+            raise self._error(DbError("the connection was lost within a transaction: nothing of it was done"))
         self._do(lambda connection: connection.commit())
         self._in_transaction = False
 

@@ -9,8 +9,10 @@ Time           DATETIME: seconds since the epoch, UTC
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeAlias
 
 
@@ -47,3 +49,16 @@ def conditions(where: Where) -> list[tuple[str, str, Value]]:
     if isinstance(where, Mapping):
         return [(column, "=", value) for column, value in where.items()]
     return list(where)
+
+
+def local_text(when: Time) -> str:
+    """A time as SQL servers are told it, in this machine's local time."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+
+
+def local_time(text: str) -> Time | None:
+    """What a server says of a time, read as this machine's local time unless it has a zone; None for 0000-00-00."""
+    try:
+        return Time(datetime.fromisoformat(text).timestamp())
+    except (ValueError, OverflowError):
+        return None
