@@ -131,7 +131,13 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """`with db.transaction():` all of it is done, or, if an exception leaves the block, nothing."""
+        """`with db.transaction():` all of it is done, or, if an exception leaves the block, nothing.
+
+        Databases without transactions (`can("begin")` is False) do each operation for itself.
+        """
+        if not self.can("begin"):
+            yield
+            return
         self._do(lambda connection: connection.begin())
         self._in_transaction = True
         try:
