@@ -34,7 +34,7 @@ class Addresses:
         self.aliases: list[tuple[str, str, int]] = []  # proto or "", host in lower case, port or 0
         self.subdomains: list[tuple[str, str, int]] = []  # the same, and every domain below
         self._myself: dict[tuple[str, int, str], bool] = {}
-        self._resolved: dict[str, str | None] = {}
+        self._fixed: dict[str, str] = {}
 
     # set-up
 
@@ -48,8 +48,6 @@ class Addresses:
                         protos.append("tcp")
                     for proto in protos:
                         self._add(line, proto, address)
-        if self.core.cfg.auto_aliases:
-            self._auto_aliases()
 
     def _add(self, line: Listen, proto: str, address: str) -> None:
         port = line.endpoint.port or (self.core.cfg.port if proto != "tls" else 0) or DEFAULT_PORT[proto]
@@ -75,9 +73,9 @@ class Addresses:
 
     def add_address(self, name: str, address: str) -> None:
         """Know the address of a host name without asking for it."""
-        self._resolved[name] = address
+        self._fixed[name] = address
 
-    def _auto_aliases(self) -> None:
+    def add_auto_aliases(self) -> None:
         """Names of the listening addresses, as the machine's own hosts file or resolver gives them."""
         for listening in self.sockets:
             try:
@@ -157,7 +155,10 @@ class Addresses:
             return None
         host = parsed.param("maddr") or parsed.host
         transport = proto or (parsed.param("transport") or ("tls" if parsed.scheme == "sips" else "udp")).lower()
-        port = parsed.port or DEFAULT_PORT.get(transport, 5060)
+        port = parsed.port
+        if not port and not is_ip(host.strip("[]")):
+            host, port = self.core.dns.service(transport, host) or (host, 0)
+        port = port or DEFAULT_PORT.get(transport, 5060)
         address = self.resolve(host)
         if address is None:
             logger.err(f"could not resolve hostname: {host}")
@@ -169,17 +170,11 @@ class Addresses:
         return Destination(transport, address, port, sender)
 
     def resolve(self, host: str) -> str | None:
-        """The IP address of a host name through the machine's resolver; an IP address is its own."""
+        """The IP address of a host name, from the cache or the machine's resolver; an IP address is its own."""
         bare = host.strip("[]")
         if is_ip(bare):
             return bare
-        if bare not in self._resolved:
-            try:
-                found = socket.getaddrinfo(bare, None, type=socket.SOCK_DGRAM)
-                self._resolved[bare] = str(found[0][4][0])
-            except OSError:
-                return None
-        return self._resolved[bare]
+        return self._fixed.get(bare) or self.core.dns.address(bare)
 
 
 def _everywhere(port: int) -> Listen:

@@ -56,6 +56,8 @@ def boot(core: Core, path: str, options: Options) -> Config:
             core.addresses.add_alias(alias.endpoint)
         for text in options.aliases:
             core.addresses.add_alias(parse_listen(text).endpoint)
+        if core.cfg.auto_aliases:
+            core.addresses.add_auto_aliases()
         core.prepare()
         core.program = compile_config(config, registry, NAMESPACE)
     except CfgErrors as several:

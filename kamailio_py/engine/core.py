@@ -16,7 +16,9 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.addresses import Addresses
+from kamailio_py.engine.blocklist import SEND, Blocklist
 from kamailio_py.engine.databases import Databases
+from kamailio_py.engine.dns_cache import DnsCache
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.engine.registry import Registry
 from kamailio_py.engine.settings import GlobalValues
@@ -62,6 +64,8 @@ class Core:
         self.define_modes: dict[str, str] = {}
         self.registry = Registry(self)
         self.addresses = Addresses(self)
+        self.dns = DnsCache(self)
+        self.blocklist = Blocklist(self)
         self.tasks = TaskQueues(self)
         self.databases = Databases(self)
         self.instance = ""
@@ -183,7 +187,10 @@ class Core:
 
     def send(self, text: str, destination: Destination) -> bool:
         """Hand bytes to the transport; False when it could not take them (already logged)."""
-        return self.sender(text.encode("latin-1"), destination)
+        if self.sender(text.encode("latin-1"), destination):
+            return True
+        self.blocklist.failed(destination, SEND)
+        return False
 
     def onsend(self, msg: Message, text: str, destination: Destination) -> bool:
         """Run onsend_route for an outgoing message; False when it dropped it."""
@@ -222,7 +229,9 @@ class Core:
         self.program.namespace["HERE"] = shm.u32[place : place + 1]
 
     def mod_init(self) -> None:
-        """Initialise the modules in load order; a ModuleError stops the start."""
+        """Initialise what is the core's own, and the modules in load order; a ModuleError stops the start."""
+        self.dns.create()
+        self.blocklist.create()
         for module in self.modules.values():
             for name in module.statistics:
                 self.statistic(module.statistics_group or module.name, name)

@@ -24,6 +24,9 @@ def forward_request(core: Core, msg: Message, destination: Destination) -> int:
     extra = (";rport" if msg.add_local_rport else "") + msg.via_params
     via = via_line(destination.socket, branch, extra, host=msg.set_global_address, port=msg.set_global_port)
     text = build_forward(msg, uri=msg.uri, via=via)
+    if core.blocklist.holds(destination):
+        logger.dbg(f"blocklisted destination {destination.proto}:{destination.host}:{destination.port}")
+        return -1
     if not core.onsend(msg, text, destination):
         return 1
     return 1 if core.send(text, destination) else -1

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
-from kamailio_py.module import Command, RpcFault, commands_of
+from kamailio_py.module import Command, RpcFault
 from kamailio_py.rpc.call import Call, ScanFault
 from kamailio_py.rpc.core_info import Info
 from kamailio_py.rpc.core_processes import Processes
 from kamailio_py.rpc.core_sockets import Sockets
+from kamailio_py.rpc.dns import Dns
+from kamailio_py.rpc.dst_blocklist import DstBlocklist
 from kamailio_py.rpc.system import System
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
-CORE = (System, Info, Processes, Sockets)
+CORE = (System, Info, Processes, Sockets, Dns, DstBlocklist)
 """Classes whose methods are the core's own commands."""
 
 
@@ -35,7 +37,7 @@ class Commands:
         self._known: dict[str, Command] = {}
         self._delayed: dict[str, Callable[[bytes], Call]] = {}
         for group in CORE:
-            for command in commands_of(group(core, self)):
+            for command in group(core, self).rpcs():
                 self.add(command)
         for module in core.modules.values():
             for command in module.rpcs():

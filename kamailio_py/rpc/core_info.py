@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py import KAMAILIO_VERSION
 from kamailio_py.module import rpc
+from kamailio_py.rpc.group import Group
 from kamailio_py.shm.layout import read_header
 
 if TYPE_CHECKING:
-    from kamailio_py.engine.core import Core
     from kamailio_py.rpc.call import Call
-    from kamailio_py.rpc.commands import Commands
 
 VERSION = f"kamailio {KAMAILIO_VERSION} (x86_64/linux) "
 IDENT = "kamailio-py"
@@ -24,10 +23,7 @@ FLAGS = "SHM_MMAP, USE_DNS_CACHE, USE_DST_BLOCKLIST"
 DEFINE_TYPES = {"define": 0, "trydefine": 1, "redefine": 2}
 
 
-class Info:
-    def __init__(self, core: Core, commands: Commands) -> None:
-        self.core = core
-
+class Info(Group):
     @property
     def started(self) -> int:
         """When shared memory was made, seconds since the epoch."""

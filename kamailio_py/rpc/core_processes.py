@@ -9,20 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.module import RpcFault, rpc
 from kamailio_py.rpc.call import ScanFault
+from kamailio_py.rpc.group import Group
 
 if TYPE_CHECKING:
-    from kamailio_py.engine.core import Core
     from kamailio_py.rpc.call import Call
-    from kamailio_py.rpc.commands import Commands
 
 SHIFTS = {"b": 0, "k": 10, "m": 20, "g": 30}
 RUNNING = 1
 
 
-class Processes:
-    def __init__(self, core: Core, commands: Commands) -> None:
-        self.core = core
-
+class Processes(Group):
     @rpc("core.ps", "", "Pid and description of every process, one after the other.", array=True)
     def ps(self, call: Call) -> Iterator[int | str]:
         for _, row in self.core.shm.processes.rows():

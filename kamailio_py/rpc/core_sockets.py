@@ -6,13 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.module import RpcFault, rpc
+from kamailio_py.rpc.group import Group
 from kamailio_py.rpc.values import Members
 from kamailio_py.sip.ip import is_ip
 
 if TYPE_CHECKING:
-    from kamailio_py.engine.core import Core
     from kamailio_py.rpc.call import Call
-    from kamailio_py.rpc.commands import Commands
 
 ALIAS_FORCE_ADD, ALIAS_REPLACE = 1, 2
 PROTOCOLS = ("udp", "tcp", "tls", "sctp")
@@ -29,10 +28,7 @@ TCP_OPTIONS = {
 """Names in the answer -> global parameters."""
 
 
-class Sockets:
-    def __init__(self, core: Core, commands: Commands) -> None:
-        self.core = core
-
+class Sockets(Group):
     @rpc("core.sockets_list", "", "Addresses the server listens on.")
     def sockets_list(self, call: Call) -> Members:
         listed = Members()

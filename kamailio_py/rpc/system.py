@@ -6,17 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kamailio_py.module import RpcFault, rpc
+from kamailio_py.rpc.group import Group
 
 if TYPE_CHECKING:
-    from kamailio_py.engine.core import Core
     from kamailio_py.rpc.call import Call
-    from kamailio_py.rpc.commands import Commands
 
 
-class System:
-    def __init__(self, core: Core, commands: Commands) -> None:
-        self.commands = commands
-
+class System(Group):
     @rpc("system.listMethods", "", "Names of all commands.", array=True)
     def list_methods(self, call: Call) -> Iterator[str]:
         yield from self.commands.names()

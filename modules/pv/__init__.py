@@ -116,7 +116,7 @@ class Pv(PvFunctions):
             except ScanFault:
                 raise RpcFault(500, f"Missing {what} {usage}") from None
 
-        name = scanned("S", "varname parameter")
+        name = scanned("S", "parameter varname")
         if name not in dict(self.shared.items()):
             raise RpcFault(404, "Variable not found")
         kind = scanned("S", "parameter type").lower()

@@ -250,7 +250,7 @@ class Client:
         text = t.branch_text(number)
         target = t.branch_destination(number)
         points.point("tm.branch.before_send")
-        if tm.core.onsend(msg, text, target) and tm.core.send(text, target):
+        if not self._blocked(t, target) and tm.core.onsend(msg, text, target) and tm.core.send(text, target):
             tm.server.trace(_RELAYED, t.index, t.label, number)
             for listener in tm.events["request-out"]:
                 listener(t, number, text)
@@ -261,6 +261,13 @@ class Client:
         t.branch_set(number, Branch.flags, t.branch_flags(number) | BranchFlag.UNSENT)
         t.lock.release()
         return False
+
+    def _blocked(self, t: Transaction, target: Destination) -> bool:
+        """Whether nothing is to be sent there for a while, for methods of blst_methods_lookup."""
+        tm = self.tm
+        if not tm.core.cfg.use_dst_blocklist or not t.u32[t.word + _METHOD] & tm.blst_methods_lookup:
+            return False
+        return tm.core.blocklist.holds(target)
 
     # timers
 

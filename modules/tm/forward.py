@@ -99,7 +99,7 @@ class Forward:
             else:
                 t.error = error
                 t.done |= ERROR_DELAYED
-        return -1 if error == errors.E_CANCELED else error
+        return -1 if error in (errors.E_CANCELED, errors.E_SEND) else error
 
     def stateless(self, ctx: Context, target: Destination | None = None, proto: str = "") -> int:
         """Send the request on without a transaction: an end-to-end ACK, an unmatched CANCEL."""

@@ -68,5 +68,5 @@ class Parameters:
     blst_503_def_timeout = Param(int, 0, unused=True)
     blst_503_min_timeout = Param(int, 0, unused=True)
     blst_503_max_timeout = Param(int, 3600, unused=True)
-    blst_methods_add = Param(int, 1, unused=True)
-    blst_methods_lookup = Param(int, -9, unused=True)
+    blst_methods_add = Param(int, 1)
+    blst_methods_lookup = Param(int, -9)

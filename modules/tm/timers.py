@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
+from kamailio_py.engine.blocklist import TIMEOUT
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm.cell import INVITE, Branch, BranchFlag, Cancel, Cell, Flag
 from kamailio_py.modules.tm.transaction import Transaction
@@ -178,7 +179,10 @@ class Timers:
             return
         code = 487 if t.canceled and t.u32[t.word + _METHOD] == INVITE else 408
         t.branch_set(number, Branch.flags, flags | BranchFlag.TIMED_OUT)
+        silent = status == 0 and t.u32[t.word + _METHOD] & tm.blst_methods_add and not suspended
         t.lock.release()
+        if silent and tm.core.cfg.use_dst_blocklist:
+            tm.core.blocklist.failed(t.branch_destination(number), TIMEOUT)
         tm.server.trace(_TIMED_OUT, t.index, t.label, number)
         points.point("tm.timeout.claimed")
         if not tm.turns.take(t, (Kind.FAKE, number, code, None)):

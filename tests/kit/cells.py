@@ -127,6 +127,7 @@ class House:
     def balanced(self) -> list[str]:
         """What is wrong once everything is over: cells left, memory not given back, locks held."""
         faults = self.shm.check()
+        self.core.dns.clear(permanent=True)  # names that were looked up are kept for their time
         if len(self.tm.table.table):
             faults.append(f"{len(self.tm.table.table)} cells left")
         if self.shm.arena.used != self.used:

@@ -1,0 +1,302 @@
+"""The same RPC commands through the real kamcmd on both servers, after the same traffic.
+
+What differs between any two servers (pids, times, sizes, versions of compilers) is named before comparing.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kit.kamcmd import Wire, kamcmd, request
+from tests.kit.server import Server, our_command, real_command
+
+pytestmark = pytest.mark.kamailio
+
+CFG = """
+debug=2
+log_stderror=yes
+children=2
+disable_tcp=yes
+async_workers=1
+use_dst_blocklist=yes
+alias=foo.example
+alias=udp:bar.example:5070
+#!define PLAIN
+#!define VALUE 12
+#!trydefine TRIED "a b"
+#!substdef "!SUB!val!g"
+loadmodule "ctl.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "async.so"
+modparam("pv", "shvset", "x=i:3")
+modparam("pv", "shvset", "text=s:some text")
+modparam("async", "workers", 1)
+request_route {
+    t_newtran();
+    t_reply("200", "OK");
+}
+"""
+
+COMMANDS = [
+    "system.methodSignature a",
+    "system.methodHelp",
+    "system.methodHelp nosuch",
+    "core.version",
+    "core.prints",
+    "core.prints a b 3",
+    "core.prints 3",
+    "core.prints 3 a",
+    "core.printi",
+    "core.printi 1 300 70000 0",
+    "core.printi 4294967295",
+    "core.printi 4294967296",
+    "core.printi a",
+    "core.printi 1 a",
+    "core.printi 3.5",
+    "core.echo",
+    "core.echo a 1 s:2",
+    "core.echo a 1 s:2 3.5",
+    "core.echo 3.5",
+    "core.uptime",
+    "core.ps",
+    "core.psx",
+    "core.psa",
+    "core.pwd",
+    "core.shmmem",
+    "core.shmmem k",
+    "core.shmmem mb",
+    "core.shmmem x",
+    "core.shmmem 1",
+    "core.shmmem s:",
+    "core.tcp_info",
+    "core.tcp_options",
+    "core.tcp_list",
+    "core.udp4_raw_info",
+    "core.aliases_list",
+    "core.sockets_list",
+    "core.modules",
+    "core.ppdefines",
+    "core.ppdefines_full",
+    "core.kil",
+    "ctl.who",
+    "ctl.who a",
+    "ctl.connections",
+    "ctl.listen",
+    "pv.shvGet",
+    "pv.shvGet x",
+    "pv.shvGet nosuch",
+    "pv.shvSet x int 7",
+    "pv.shvGet x",
+    "pv.shvSet x str seven",
+    "pv.shvGet x",
+    "pv.shvSet",
+    "pv.shvSet x",
+    "pv.shvSet x float 7",
+    "pv.shvSet x int seven",
+    "pv.shvSet nosuch int 1",
+    "dns.view",
+    "dns.lookup",
+    "dns.lookup A",
+    "dns.lookup X x.test",
+    "dns.add_a x.test 60 1.2.3.4",
+    "dns.add_a x.test s:60 1.2.3.4 0",
+    "dns.add_a x.test 60 1.2.3 0",
+    "dns.add_aaaa x.test 60 1.2.3.4 0",
+    "dns.add_a b.test 60 1.2.3.4 0",
+    "dns.add_a b.test 50 1.2.3.5 0",
+    "dns.view",
+    "dns.debug",
+    "dns.debug_all",
+    "dns.lookup A b.test",
+    "dns.lookup a B.test",
+    "dns.delete_a",
+    "dns.delete_a nosuch.test",
+    "dns.delete_a b.test",
+    "dns.view",
+    "dns.add_srv _sip._udp.e.test 60 1 2 5070 b.test 0",
+    "dns.add_srv _sip._udp.e.test 60 1 3 5071 c.test 0",
+    "dns.lookup SRV _sip._udp.e.test",
+    "dns.debug_all",
+    "dns.delete_srv _sip._udp.e.test",
+    "dns.add_aaaa d.test 60 ::1 2",
+    "dns.lookup AAAA d.test",
+    "dns.delete_all",
+    "dns.view",
+    "dns.delete_all_force",
+    "dns.add_a gone.test 60 1.2.3.4 1",
+    "dns.view",
+    "dns.debug",
+    "dns.mem_info",
+    "dns.delete_all",
+    "dns.view",
+    "dns.delete_txt nosuch.test",
+    "dst_blocklist.view",
+    "dst_blocklist.add",
+    "dst_blocklist.add 1.2.3.4 1",
+    "dst_blocklist.add 1.2.3.4 5060 1 4",
+    "dst_blocklist.debug",
+    "dst_blocklist.view",
+    "dst_blocklist.mem_info",
+    "dst_blocklist.add 1.2.3.4 5060 1 1",
+    "dst_blocklist.add 1.2.3.4 5060 9 2",
+    "dst_blocklist.add nosuch 5060 1 2",
+    "dst_blocklist.delete_all",
+    "dst_blocklist.add ::1 70000 3 300",
+    "dst_blocklist.view",
+    "dst_blocklist.delete_all",
+    "dst_blocklist.view",
+    "nosuch",
+    "nosuch.command a b",
+]
+
+NAMED = [
+    (r"(?m)^(\s*(?:pid|PID): )\d+$", r"\1PID"),
+    (r"(?m)^(\s*(?:now|up_since|time_now|time_started): ).*$", r"\1TIME"),
+    (r"(?m)^(\s*(?:uptime|last_used): )\d+$", r"\1SECONDS"),
+    (r"(?m)^(\s*(?:expires|rr_expires): )[1-9]\d*$", r"\1SECONDS"),
+    (r"(?m)^(\s*expires in \(s\): )\d+$", r"\1SECONDS"),
+    (r"(?m)^(\s*(?:free|used|real_used|max_used|fragments|size_bytes): )\d+$", r"\1SIZE"),
+]
+
+
+def named(command: str, said: str) -> str:
+    """The output with what differs between any two servers named."""
+    for pattern, name in NAMED:
+        said = re.sub(pattern, name, said)
+    if command == "core.ps":
+        said = re.sub(r"(?m)^\d+$", "PID", said)
+    if command.endswith(".mem_info"):
+        said = re.sub(r"^[1-9]\d*$", "SIZE", said, count=1, flags=re.MULTILINE)
+    if command in ("dns.debug", "dns.debug_all", "dst_blocklist.debug"):
+        said = re.sub(r"(?m)^(?:[3-9]\d|1\d\d|59|60)$", "SIZE OR SECONDS", said)
+    return said
+
+
+class Pair:
+    """Both servers, their control sockets in their own runtime directories."""
+
+    def __init__(self) -> None:
+        self.real = Server("rpc-real", real_command(), CFG)
+        self.ours = Server("rpc-ours", our_command(), CFG)
+        self.servers = [self.real, self.ours]
+
+    def start(self) -> None:
+        for server in self.servers:
+            server.start()
+            for number in range(3):
+                self._ask(server, number)
+
+    @staticmethod
+    def _ask(server: Server, number: int) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+            agent.settimeout(5)
+            agent.bind(("127.0.0.1", 0))
+            via = f"Via: SIP/2.0/UDP 127.0.0.1:{agent.getsockname()[1]};branch=z9hG4bK{number}\r\n"
+            head = f"OPTIONS sip:x@127.0.0.1 SIP/2.0\r\n{via}From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+            agent.sendto(f"{head}Call-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\r\n".encode(), server.address)
+            assert agent.recv(4096).startswith(b"SIP/2.0 200")
+
+    def path(self, server: Server) -> str:
+        return str(server.directory / "run" / "kamailio_ctl")
+
+    def said(self, server: Server, command: str) -> str:
+        said = kamcmd(self.path(server), *command.split(" "))
+        said = said.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")
+        return named(command, said)
+
+    def stop(self) -> None:
+        for server in self.servers:
+            server.stop()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    made = Pair()
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def test_every_command_says_the_same(pair: Pair) -> None:
+    """One after the other, since they build upon each other; all that differ are listed at once."""
+    differing = []
+    for command in COMMANDS:
+        real, ours = (pair.said(server, command) for server in pair.servers)
+        if real != ours:
+            differing.append(f"$ kamcmd {command}\n--- Kamailio\n{real}--- kamailio-py\n{ours}")
+    assert not differing, "\n" + "\n".join(differing)
+
+
+def test_ours_has_every_command_of_the_same_modules(pair: Pair) -> None:
+    real, ours = (set(pair.said(server, "system.listMethods").split()) for server in pair.servers)
+    groups = ("core.", "system.", "dns.", "dst_blocklist.", "ctl.", "pv.")
+    assert {name for name in real if name.startswith(groups)} <= ours
+
+
+def test_structs_have_the_same_members(pair: Pair) -> None:
+    for command in ("core.info", "core.runinfo"):
+        real, ours = (re.findall(r"(?m)^\t(\w+):", pair.said(server, command)) for server in pair.servers)
+        assert real == ours
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["core.echo", b"\x01"],
+        ["core.echo", b"\x03\x21a\0\x83"],
+        ["core.echo", b"\x03\x25a\0\x10\x01\x83"],
+        ["core.echo", b"\x04\x10\x01\x84"],
+        ["core.echo", b"\x26ab"],
+        ["core.echo", b"\x25a\0"],
+        ["core.echo", b"\x27a\0"],
+        ["core.echo", b"\x83"],
+        ["core.echo", b"\x21ab"],
+        ["core.echo", b"\x91\x40ab"],
+        ["core.echo", -1],
+        ["core.echo", "x" * 20000],
+        ["core.echo", "x" * 33000],
+        ["core.echo", *["x" * 100] * 330],
+        ["core.printi", *[70000] * 8200],
+        ["core.printi", b"\x50\1\2\3\4\5"],
+        ["core.printi", b"\x10\x00"],
+        ["core.prints", "", "a\r\nb"],
+        [b"\x31ab\0"],
+        [b"\x10\x01"],
+        [b""],
+    ],
+    ids=lambda values: repr(values)[:40],
+)
+def test_requests_that_kamcmd_does_not_send(pair: Pair, values: list[str | int | bytes]) -> None:
+    answers = []
+    for server in pair.servers:
+        with Wire(pair.path(server)) as wire:
+            answers.append(wire.send(request(*values)).packet())
+    assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    "sent", [b"GET / HTTP/1.0\r\n\r\n", b"\xa1\x13\x06COOK\x61core.", b"\xa2\x03\x00COOK", b"\xa1\x03\x00COOK"]
+)
+def test_garbage(pair: Pair, sent: bytes) -> None:
+    answers = []
+    for server in pair.servers:
+        with Wire(pair.path(server)) as wire:
+            answers.append((wire.send(sent).packet(), wire.closed()))
+    assert answers[0] == answers[1]
+
+
+def test_interactive(pair: Pair) -> None:
+    lines = "core.echo a b\nctl.who\ncore.nosuch\ncore.prints 'a'\npsx\nversion\nquit\n"
+    said = []
+    for server in pair.servers:
+        text = kamcmd(pair.path(server), stdin=lines)
+        said.append(named("", text.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")))
+    assert said[0] == said[1]
