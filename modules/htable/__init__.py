@@ -1,7 +1,7 @@
 """The htable module: hash tables in shared memory, $sht(table=>key).
 
-Tables are named by modparams and made in mod_init; items live in table.py. Database and DMQ parameters are accepted;
-tables are filled by event_route[htable:mod-init] and by scripts.
+Tables are named by modparams and made in mod_init; items live in table.py, what a database has to do with them in
+stored.py. DMQ parameters are accepted.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Param, Rank, function
 from kamailio_py.modules.htable.matching import regex, text_matcher
 from kamailio_py.modules.htable.spec import parse
+from kamailio_py.modules.htable.stored import Stored
 from kamailio_py.modules.htable.table import HashTable, Value
-from kamailio_py.modules.htable.variables import Variables
 from kamailio_py.script.pvars import Format
 from kamailio_py.sip.hash import case_hash
 
@@ -48,23 +48,14 @@ def log_item(table: HashTable, item: int) -> None:
     log.err(f"\tv-{'s' if text else 'i'}:{value}")
 
 
-class Htable(Variables):
+class Htable(Stored):
     """Hash tables in shared memory."""
 
     name = "htable"
     event_routes = ("htable:mod-init", "htable:expired:")
 
     htable = Param(str, setter="add_table")
-    db_url = Param(str, unused=True)
-    key_name_column = Param(str, "key_name", unused=True)
-    key_type_column = Param(str, "key_type", unused=True)
-    value_type_column = Param(str, "value_type", unused=True)
-    key_value_column = Param(str, "key_value", unused=True)
-    expires_column = Param(str, "expires", unused=True)
-    array_size_suffix = Param(str, "::size", unused=True)
-    fetch_rows = Param(int, 100, unused=True)
     timer_interval = Param(int, 20)
-    db_expires = Param(int, 0, unused=True)
     enable_dmq = Param(int, 0, unused=True)
     dmq_init_sync = Param(int, 0, unused=True)
     timer_procs = Param(int, 0)
@@ -88,6 +79,7 @@ class Htable(Variables):
     def mod_init(self) -> None:
         for table in self.tables.values():
             table.create(self.core.shm, self.core.clock)
+        self.load_tables()
         if not any(table.autoexpire for table in self.tables.values()):
             return
         if self.timer_procs <= 0:
@@ -98,6 +90,9 @@ class Htable(Variables):
     def child_init(self, rank: int) -> None:
         if rank == Rank.INIT:
             self.core.run_event("htable:mod-init")
+
+    def destroy(self) -> None:
+        self.store_tables()
 
     def _timer_process(self, number: int) -> Callable[[Any], None]:
         def run(process: Any) -> None:

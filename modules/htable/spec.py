@@ -38,8 +38,6 @@ class TableSpec:
     dbtable: str = ""
     dbmode: int = 0
     cols: str = ""
-    colnull: str = ""
-    colpack: str = ""
     dmqreplicate: int = 0
 
 
@@ -57,21 +55,24 @@ def parse(text: str) -> TableSpec:
         if not equals or not _apply(spec, key, value):
             log.err(f"invalid htable parameter [{text}]")
             raise ValueError(f"invalid htable parameter [{text}]")
-    if spec.cols and not spec.dbtable:
+    if not spec.dbtable:
         spec.cols = ""
+    if spec.cols and "," not in spec.cols:
+        log.err("there must be at least two columns (prefix, value)")
+        raise ValueError("there must be at least two columns (prefix, value)")
     return spec
 
 
 def _apply(spec: TableSpec, key: str, value: str) -> bool:
     """Set one property; False if there is none of that name or it takes no such value."""
-    value = value.strip('"')
+    value = value.strip("\"'")
     if key in ("size", "initval") or key in NUMBERS:
         number = _number(value)
         if number is None or (number < 0 and key != "initval"):
             return False
         setattr(spec, key, min(max(number, SMALLEST), LARGEST) if key == "size" else number)
         return True
-    if key in TEXTS or (key in ("colnull", "colpack") and spec.cols):
+    if key in TEXTS:
         setattr(spec, key, value)
         return True
     return False

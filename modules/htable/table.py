@@ -197,6 +197,18 @@ class HashTable:
                 removed += 1
         return removed
 
+    def snapshot(self, alone: bool = False) -> list[tuple[str, Value, int]]:
+        """(name, value, when it is over or 0) of all items that are not over.
+
+        `alone`: no other process is there any more, so that locks, which one may have died with, do not matter.
+        """
+        everything = ((slot, item) for slot in self._table.filled() for item in self._table.walk(slot))
+        return [
+            (self.name_of(item), self.value(item), self.expire_of(item))
+            for _, item in (everything if alone else self.items())
+            if not self._is_over(item)
+        ]
+
     def items(self) -> Iterator[tuple[int, int]]:
         """(slot, item) of all items in order; the slot is locked meanwhile, the item may be dropped."""
         for slot in self._table.filled():

@@ -161,8 +161,9 @@ def test_items_expire_and_their_route_sees_them() -> None:
         ("a => size = 4 ; autoexpire = 5", TableSpec("a", 4, 5)),
         ("a=>size=0;initval=-3;updateexpire=0", TableSpec("a", 2, 0, 0, -3)),
         ("a=>size=", TableSpec("a", 2)),
-        ('a=>dbtable=x;dbmode=1;cols="a,b";colpack=t;colnull=n;dmqreplicate=1',
-         TableSpec("a", dbtable="x", dbmode=1, cols="a,b", colpack="t", colnull="n", dmqreplicate=1)),
+        ('a=>dbtable=x;dbmode=1;cols="a,b";dmqreplicate=1',
+         TableSpec("a", dbtable="x", dbmode=1, cols="a,b", dmqreplicate=1)),
+        ("a=>dbtable=x;cols='a,b'", TableSpec("a", dbtable="x", cols="a,b")),
     ],
 )  # fmt: skip
 def test_spec(text: str, expected: TableSpec) -> None:
@@ -170,7 +171,7 @@ def test_spec(text: str, expected: TableSpec) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["a", "a=>size", "a=>size=x", "a=>foo=1", "a=>autoexpire=-3", "a=>initval=abc", "a=>colnull=z"]
+    "text", ["a", "a=>size", "a=>size=x", "a=>foo=1", "a=>autoexpire=-3", "a=>initval=abc", "a=>cols='a,b';colnull=z"]
 )
 def test_spec_that_is_none(text: str) -> None:
     with pytest.raises(ValueError, match="invalid htable parameter"):
