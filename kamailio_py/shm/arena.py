@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from kamailio_py.shm.locks import Lock
 from kamailio_py.shm.names import Names
 from kamailio_py.shm.records import Record, u64
-from kamailio_py.shm.slabs import FREE, LARGE, LENGTH, SLAB, USED, SlabMap, slabs_for
+from kamailio_py.shm.slabs import CONTINUED, FREE, LARGE, LENGTH, SLAB, USED, SlabMap, slabs_for
 
 STRIDES = (*range(32, 129, 16), *(step << n for n in range(8) for step in (160, 192, 224, 256)))
 """Bytes from one block to the next, by class; eight of them are the block's word."""
@@ -312,6 +312,28 @@ class Arena:
                     if word >> 56 == USED:
                         at = self._slabs.start(slab) + 8 + place * stride
                         yield Block(at, word & LENGTH, stride, word >> 32 & 0xFFFF)
+
+    def find(self, offset: int) -> Block | None:
+        """The block in use that the byte at `offset` belongs to, None if there is none; without a lock."""
+        slab = (offset - self._slabs.first) // SLAB
+        kinds = self._slabs.kinds()
+        if not 0 <= slab < len(kinds):
+            return None
+        while kinds[slab] == CONTINUED and slab:
+            slab -= 1
+        start = self._slabs.start(slab)
+        if kinds[slab] == LARGE:
+            at, stride = start + 8, 0
+        elif 0 < kinds[slab] <= CLASSES:
+            stride = STRIDES[kinds[slab] - 1]
+            at = start + 8 + (offset - start) // stride * stride
+        else:
+            return None
+        word = self._words[(at >> 3) - 1]
+        length = word & LENGTH
+        if word >> 56 != USED or not at <= offset < at + max(length, 1):
+            return None
+        return Block(at, length, stride or slabs_for(length) * SLAB, word >> 32 & 0xFFFF)
 
     def by_owner(self) -> dict[str, tuple[int, int]]:
         """Owner -> (blocks, bytes they take)."""

@@ -70,7 +70,9 @@ def find(instance: str) -> Instance | None:
         return Instance(instance, 0, 0.0, size, False)
     finally:
         shared.close_fd()
-    return Instance(instance, header.master, header.started / 1000, size, is_live(header.master, header.master_start))
+    # a copy that was kept names the server it is of
+    live = layout.as_text(header.instance) == instance and is_live(header.master, header.master_start)
+    return Instance(instance, header.master, header.started / 1000, size, live)
 
 
 def instances() -> list[Instance]:
@@ -96,11 +98,13 @@ def remove(instance: str) -> bool:
 
 
 def keep(instance: str, name: str) -> str:
-    """Copy a segment under another instance name, so that it stays for inspection; the new name.
+    """Copy a segment under another instance name, so that it stays for inspection; the new name."""
+    copy(DIRECTORY + object_name(instance), DIRECTORY + object_name(name))
+    return name
 
-    Pages nobody wrote stay unallocated in the copy. The server goes on with the original.
-    """
-    source, target = DIRECTORY + object_name(instance), DIRECTORY + object_name(name)
+
+def copy(source: str, target: str) -> None:
+    """Copy a segment from file to file, which must not exist; pages that nobody wrote stay unallocated."""
     with (
         open(source, "rb") as read,
         open(target, "xb", opener=lambda path, flags: os.open(path, flags, 0o600)) as write,
@@ -116,4 +120,3 @@ def keep(instance: str, name: str) -> str:
             end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
             os.pwrite(write.fileno(), os.pread(read.fileno(), end - at, at), at)
             at = end
-    return name

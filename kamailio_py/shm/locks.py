@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import posix_ipc
 
+from kamailio_py.shm.errors import Corrupt
 from kamailio_py.shm.records import Record, u32, u64
 
 T = TypeVar("T")
@@ -169,7 +170,7 @@ class Lock:
             before = self._words[self._index]
             try:
                 result = read()
-            except (LookupError, ValueError, OverflowError):
+            except (LookupError, ValueError, OverflowError, Corrupt):
                 result = None
             else:
                 if not before & 1 and before == self._words[self._index]:

@@ -12,6 +12,7 @@ import contextlib
 import json
 import mmap
 import os
+import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -113,17 +114,41 @@ class SharedMemory:
         except posix_ipc.ExistentialError:
             raise SharedMemoryError(f"no instance {instance}") from None
         try:
-            memory = mmap.mmap(shared.fd, 0, access=mmap.ACCESS_READ)
-        except ValueError:
-            raise SharedMemoryError("not a shared memory segment of kamailio-py") from None
+            return cls._look_into(instance, shared.fd)
         finally:
             shared.close_fd()
-        layout.read_header(memory)
-        self = cls(instance, memory, False)
-        if not any(structure.name == LAST_LAID_OUT for structure in layout.read_entries(memory)):
-            self.close()
-            raise SharedMemoryError(f"instance {instance} is still being made")
-        self._open_all()
+
+    @classmethod
+    def open(cls, path: str) -> SharedMemory:
+        """Look into a file: a copy of a segment, or the object of one below /dev/shm; read only."""
+        try:
+            with open(path, "rb") as file:
+                return cls._look_into(path, file.fileno())
+        except OSError as error:
+            raise SharedMemoryError(f"{path}: {error.strerror}") from None
+
+    @classmethod
+    def _look_into(cls, name: str, handle: int) -> SharedMemory:
+        try:
+            memory = mmap.mmap(handle, 0, access=mmap.ACCESS_READ)
+        except ValueError:
+            raise SharedMemoryError(f"{name}: not a shared memory segment of kamailio-py") from None
+        except OSError as error:
+            raise SharedMemoryError(f"{name}: {error.strerror}") from None
+        self = None
+        try:
+            header = layout.read_header(memory)
+            if header.size > len(memory):
+                raise SharedMemoryError(f"truncated: {len(memory)} of {header.size} bytes are there")
+            entries = list(layout.read_entries(memory))
+            if not any(structure.name == LAST_LAID_OUT for structure in entries):
+                raise SharedMemoryError("still being made")
+            self = cls(name, memory, False)
+            self._open_all(entries)
+        except SharedMemoryError as error:
+            raise SharedMemoryError(f"{name}: {error}") from None
+        except (LookupError, ValueError, TypeError, struct.error) as error:
+            raise SharedMemoryError(f"{name}: damaged: {type(error).__name__}: {error}") from None
         return self
 
     def _lay_out(self, processes: int) -> None:
@@ -156,10 +181,9 @@ class SharedMemory:
         self.locks("wheel.locks", STRIPES)
         self._open_wheel()
 
-    def _open_all(self) -> None:
+    def _open_all(self, entries: list[layout.Structure]) -> None:
         """Build everything from the directory of an attached segment."""
-        for structure in layout.read_entries(self.memory):
-            self.structures[structure.name] = structure
+        self.structures = {structure.name: structure for structure in entries}
         for structure in self.structures.values():
             if structure.kind == "locks":
                 self._make_locks(structure.name, structure.offset, structure.description["count"])
@@ -348,6 +372,10 @@ class SharedMemory:
         """Whether the server that made the segment runs."""
         header = self.header
         return instances.is_live(header.master, header.master_start)
+
+    def lock_at(self, offset: int) -> Lock | None:
+        """The lock whose word lies there: who a process's intent means."""
+        return self._lock_at.get(offset)
 
     def held(self) -> Mapping[str, int]:
         """Locks that are held at this moment: name -> slot of the holder."""

@@ -10,6 +10,7 @@ items, one for each process, so that this always succeeds.
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import Any
 
 import posix_ipc
@@ -225,11 +226,15 @@ class Queue:
         """Items that were taken, also those that were given back later."""
         return self._words[self._first + _HEAD]
 
-    def waiting(self) -> list[tuple[int, int, int, int]]:
-        """The items that wait, in order; use `lock.stable` or a queue at rest."""
+    def raw(self, limit: int) -> list[bytes]:
+        """The first items that wait as bytes; for lock.stable()."""
         head, tail = self._words[self._first + _HEAD], self._words[self._first + _TAIL]
         places = (self._items + number % self._ring * ITEM for number in range(head, min(tail, head + self._ring)))
-        return [_unpack(self._memory[at : at + ITEM]) for at in places]
+        return [self._memory[at : at + ITEM] for at in islice(places, limit)]
+
+    def waiting(self) -> list[tuple[int, int, int, int]]:
+        """The items that wait, in order; use `lock.stable` or a queue at rest."""
+        return [_unpack(item) for item in self.raw(self._ring)]
 
     @property
     def lock(self) -> Lock:

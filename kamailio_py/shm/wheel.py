@@ -16,6 +16,7 @@ past fires in the next run. After a stall everything due fires once, in order of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from kamailio_py import points
@@ -49,6 +50,7 @@ class WheelHead(Record):
     firing = u64("offset of the node that was taken out last and still has to be fired, 0 if none")
     fired = u64("timers fired")
     late = words(16, "timers by how late they were when their run began: number n counts those below 2**n ms")
+    late_total = u64("milliseconds that all of them were late")
     longest = u64("milliseconds that the longest run took")
 
 
@@ -186,7 +188,9 @@ class Wheel:
             chain.unlink(words, self._heads + (tag >> 32), node)
             lock.release()
             points.point("shm.wheel.fired")
-            words[self._late + min((now_ms - due).bit_length(), _LATEST)] += 1
+            late = now_ms - due
+            words[self._late + min(late.bit_length(), _LATEST)] += 1
+            words[self._late + (_LATEST + 1)] += late
             self._fire(node, kind)
             fired += 1
         words[self._done] = now
@@ -254,8 +258,18 @@ class Wheel:
     def nodes(self) -> Iterator[tuple[int, int, int]]:
         """(offset, due, kind) of all pending nodes, slot by slot, without a lock: for looking on."""
         for slot in self._filled(0, SLOTS):
-            for node in chain.walk(self._words, self._heads + slot):
-                yield node, self._words[(node >> 3) + 2], self._words[(node >> 3) + 3] & _KIND
+            found, _ = self._locks[slot & (STRIPES - 1)].stable(partial(self._nodes, slot))
+            yield from found or ()
+
+    def _nodes(self, slot: int) -> list[tuple[int, int, int]]:
+        words = self._words
+        tag = slot << 32 | _PENDING
+        walked = chain.walk(words, self._heads + slot)
+        return [
+            (node, words[(node >> 3) + 2], words[(node >> 3) + 3] & _KIND)
+            for node in walked
+            if words[(node >> 3) + 3] & ~_KIND == tag
+        ]
 
     @property
     def fired(self) -> int:
@@ -263,14 +277,19 @@ class Wheel:
         return self._words[self._fired]
 
     @property
-    def firing(self) -> int:
-        """Offset of the node whose handler is to run or runs, 0 if none."""
-        return self._words[self._firing]
+    def done_ms(self) -> int:
+        """Monotonic milliseconds up to which everything was fired."""
+        return self._words[self._done] * GRAIN
 
     @property
     def lateness(self) -> list[int]:
         """Timers fired less than 1, 2, 4, 8, ... ms late, the last number being all the others."""
         return self._words[self._late : self._late + _LATEST + 1].tolist()
+
+    @property
+    def late_ms(self) -> int:
+        """Milliseconds that all of them together were late."""
+        return self._words[self._late + _LATEST + 1]
 
     @property
     def longest_run(self) -> int:

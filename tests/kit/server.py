@@ -18,6 +18,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from kamailio_py.inspector import check
+from kamailio_py.inspector.segment import attached
+from kamailio_py.shm import instances
+from kamailio_py.shm.errors import SharedMemoryError
+
 from .ports import Port
 
 START_PATIENCE = 30.0
@@ -98,8 +103,10 @@ class Server:
 
     def stop(self) -> int | None:
         """Stop with SIGTERM, clean up whatever is left; the exit status of the master."""
+        faults: list[str] = []
         if self.process is not None:
             if self.alive:
+                faults = inconsistencies(self.process.pid)
                 self.process.send_signal(signal.SIGTERM)
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self.process.wait(10)
@@ -110,6 +117,7 @@ class Server:
         self._port.release()
         status = self.process.returncode if self.process else None
         shutil.rmtree(self.directory, ignore_errors=True)
+        assert not faults, f"shared memory of {self.name}: {faults}"
         return status
 
     def _remove_shared(self) -> None:
@@ -157,6 +165,18 @@ class Server:
     def script_lines(self, offset: int = 0) -> list[str]:
         """What xlog wrote since `offset`, as `LEVEL: text`, lines of one call together."""
         return script_lines(self.log(offset))
+
+
+def inconsistencies(master: int) -> list[str]:
+    """What `kamshm check` finds in the shared memory of that server; [] for one that has none, as real Kamailio."""
+    for found in instances.instances():
+        if found.master == master and found.live:
+            try:
+                with attached(found.name) as segment:
+                    return check.faults(segment) if segment.header.forked else []
+            except SharedMemoryError:
+                return []  # it stops at this moment
+    return []
 
 
 def script_lines(log: str) -> list[str]:
