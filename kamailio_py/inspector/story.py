@@ -13,26 +13,26 @@ from rich.console import RenderableType
 from kamailio_py.inspector.cells import Cells
 from kamailio_py.inspector.output import quiet, table, together
 from kamailio_py.inspector.segment import NotFound, Segment
-from kamailio_py.shm.trace import Event, What, call_id_hash
+from kamailio_py.shm.trace import What, call_id_hash
 
 Ident = tuple[int, int]
 
 
-def transactions_of(segment: Segment, who: str, events: list[Event]) -> set[Ident]:
+def transactions_of(segment: Segment, who: str) -> set[Ident]:
     """The transactions meant by a name or a Call-ID."""
     index, colon, label = who.partition(":")
     if colon and index.isdecimal() and label.isdecimal():
         return {(int(index), int(label))}
     wanted = call_id_hash(who)
+    events = segment.memory.trace.events()
     found = {event.transaction for event in events if event.what is What.CREATED and event.detail == wanted}
     return found | {cell.ident for cell in Cells(segment).all() if cell.call_id == who}
 
 
 def collect(segment: Segment, who: str) -> dict[str, Any]:
     """Its events in the order of time; NotFound when nothing is known of it."""
-    events = segment.memory.trace.events()
-    wanted = transactions_of(segment, who, events)
-    mine = [event for event in events if event.transaction in wanted]
+    wanted = transactions_of(segment, who)
+    mine = segment.memory.trace.events(lambda index, label: (index, label) in wanted)
     if not mine:
         raise NotFound(f"nothing is known of {who}: it never was, or its events are overwritten")
     start = mine[0].at

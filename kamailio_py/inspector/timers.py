@@ -20,8 +20,9 @@ def collect(segment: Segment) -> dict[str, Any]:
     now = segment.now_ms
     kinds: dict[str, dict[str, Any]] = {}
     spans = {name: 0 for _, name in SPANS} | {LATER: 0}
+    names = {number: name for name, number in wheel.kinds.numbers.items()}
     for _, due, kind in wheel.nodes():
-        name = wheel.kinds.name(kind) or f"kind {kind}"
+        name = names.get(kind, f"kind {kind}")
         row = kinds.setdefault(name, {"kind": name, "pending": 0, "next_seconds": None})
         row["pending"] += 1
         left = (due - now) / 1000

@@ -54,7 +54,7 @@ SENTENCES = {
 }
 
 
-_KNOWN = frozenset(map(int, What))
+_KNOWN = {int(what): what for what in What}
 
 
 class TraceEvent(Record):
@@ -139,8 +139,8 @@ class Trace:
 
         return add
 
-    def events(self) -> list[Event]:
-        """Everything the rings still hold, in the order of time."""
+    def events(self, wanted: Callable[[int, int], bool] | None = None) -> list[Event]:
+        """Everything the rings still hold, or of the transactions that are `wanted`, in the order of time."""
         found = []
         size = self.ring * TraceEvent.SIZE
         for slot in range(self.processes):
@@ -151,7 +151,7 @@ class Trace:
             both = [TraceEvent.STRUCT.iter_unpack(self._memory[base : base + size]) for _ in range(2)]
             for event, again in zip(*both, strict=True):
                 at, index, label, what, detail, number = event
-                if number and event == again and what in _KNOWN:
-                    found.append(Event(at, slot, What(what), (index, label), detail))
+                if number and event == again and what in _KNOWN and (wanted is None or wanted(index, label)):
+                    found.append(Event(at, slot, _KNOWN[what], (index, label), detail))
         found.sort(key=lambda event: event.at)
         return found
