@@ -23,6 +23,7 @@ FLOORS = {
     "rpc": {"engine", "sip", "shm", "module", "log", "clock"},
     "modules": {"config", "sip", "db", "shm", "script", "engine", "rpc", "module", "log", "clock", "points"},
     "transport": {"engine", "sip", "log", "process"},
+    "inspector": {"shm", "clock"},
     "process": {"engine", "sip", "shm", "script", "config", "module", "transport", "log", "clock", "options"},
 }
 
