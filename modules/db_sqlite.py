@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from math import floor
 from operator import methodcaller
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,17 @@ JOURNAL_MODES = ("WAL", "DELETE", "TRUNCATE", "PERSIST", "MEMORY", "OFF")
 
 
 def to_julian(time: int) -> float:
-    return (time + 0.5) / SECONDS_A_DAY + EPOCH
+    """Half a second before `time`, as real db_sqlite stores it."""
+    return (time - 0.5) / SECONDS_A_DAY + EPOCH
 
 
 def from_stored(stored: bytes) -> Time | None:
     """A column of a type for times: a Julian day number, or text as CURRENT_TIMESTAMP and people write it.
 
-    What real Kamailio wrote ends with half a second, what sqlite's julianday() gives does not: a quarter suits both.
+    What Kamailio wrote is half a second early, what sqlite's julianday() gives is not: three quarters more suit both.
     """
     try:
-        return Time((float(stored) - EPOCH) * SECONDS_A_DAY + 0.25)
+        return Time(floor((float(stored) - EPOCH) * SECONDS_A_DAY + 0.75))
     except ValueError:
         try:
             return Time(datetime.fromisoformat(stored.decode()).replace(tzinfo=UTC).timestamp())

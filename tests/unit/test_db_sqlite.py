@@ -49,6 +49,18 @@ def test_text_is_stored_byte_for_byte(db: Database) -> None:
     assert raw.execute("select hex(name), typeof(name) from t").fetchone() == ("62C3B6FF", "text")
 
 
+def test_times_are_stored_as_kamailio_stores_them(db: Database) -> None:
+    """What real db_sqlite put into a database for these seconds; and what SQL may put there."""
+    for seconds, stored in ((1795629605, 2461370.2500520833), (1795629609, 2461370.25009838)):
+        db.insert("t", {"at": Time(seconds)})
+        db.raw(f"insert into t (at) values ({stored!r})")
+        db.raw(f"insert into t (at) values (julianday({seconds}, 'unixepoch'))")
+        raw = sqlite3.connect(db.url.database)
+        assert raw.execute("select at from t order by id").fetchone() == (stored,)
+        assert db.query("t", ["at"]).rows == [(Time(seconds),)] * 3
+        db.delete("t")
+
+
 def test_times_written_as_text_are_read(db: Database) -> None:
     db.raw("insert into t (at) values ('2000-01-01 00:00:01')")
     assert db.query("t", ["at"]).rows == [(Time(946684801),)]
