@@ -47,8 +47,10 @@ def called_routes(node: nodes.Node) -> Iterator[str | None]:
 
 
 def calls_out(s: nodes.Statement) -> bool:
-    """Does the statement itself, not those of blocks inside it, call a function or loop?"""
+    """May the statement itself, not those of blocks inside it, take long: does it call, loop, write, read a table?"""
     match s:
+        case nodes.Assign(target=nodes.PVariable(text=text)) if not text.startswith("$var("):
+            return True
         case nodes.ExpressionStatement(value=value) | nodes.Assign(value=value):
             own: nodes.Expression | None = value
         case nodes.If(test=value) | nodes.Switch(subject=value):
@@ -57,4 +59,11 @@ def calls_out(s: nodes.Statement) -> bool:
             own = found
         case _:
             return isinstance(s, nodes.While)
-    return own is not None and any(isinstance(node, (nodes.Call, nodes.CoreCall)) for node in all_nodes(own))
+    return own is not None and any(map(_calls, all_nodes(own)))
+
+
+def _calls(node: nodes.Node) -> bool:
+    """A function, or a value by key as `$sht(table=>key)`, which lies in a table with a lock."""
+    if isinstance(node, nodes.PVariable):
+        return "=>" in node.text
+    return isinstance(node, (nodes.Call, nodes.CoreCall))

@@ -31,6 +31,7 @@ from kamailio_py.script.variables import VARS
 
 def functions(host: ScriptHost) -> None:
     host.add("good")
+    host.add("here")
     host.add("bad", result=-1)
     host.add("end", result=0)
     host.add("rc", result=lambda ctx: ctx.rc or 7)
@@ -264,6 +265,38 @@ def test_source_is_python_with_places(compile: Any) -> None:
     assert "ctx.msg.flags |= 1 << 3" in text
     compile_again = __builtins__["compile"] if isinstance(__builtins__, dict) else __builtins__.compile
     compile_again(text, "source", "exec")
+
+
+def test_where_the_script_is_can_be_seen_from_outside(compile: Any, tmp_path: Path) -> None:
+    inner = tmp_path / "inner.cfg"
+    inner.write_text("\n\n here();\n")
+    script = compile(
+        f"""request_route {{
+            $var(x) = 1;
+            here();
+            if ($var(x) == 1) {{
+                $avp(a) = 2;
+            }}
+            if (!bad()) here();
+            if ($var(x) == 1
+                && here()) {{ good(); }}
+            include_file "{inner}"
+            here();
+        }}"""
+    )
+    places: list[Any] = []
+
+    def here(ctx: Any) -> int:
+        places.append(script.program.namespace["HERE"][0])
+        return 1
+
+    script.program.namespace["here"] = here
+    script.run()
+    described = script.program.describe()
+    seen = [(described["files"][place >> 20].rpartition("/")[2], place & 0xFFFFF) for place in places]
+    assert seen == [("test.cfg", 3), ("test.cfg", 7), ("test.cfg", 8), ("inner.cfg", 3), ("test.cfg", 11)]
+    assert script.program.namespace["HERE"][0] == places[-1]
+    assert described["routes"][1] == ["request_route", str(script.path), 1]
 
 
 # suspension
