@@ -24,9 +24,10 @@ from kamailio_py.engine.core import Core
 from kamailio_py.engine.core_functions import core_functions
 from kamailio_py.engine.registry import written_arguments
 from kamailio_py.module import Module
+from kamailio_py.rpc.commands import Commands
 from kamailio_py.shm.memory import SharedMemory
 
-KINDS = ("parameters", "functions", "pseudo-variables", "event routes", "statistics", "transformations")
+KINDS = ("parameters", "functions", "pseudo-variables", "event routes", "statistics", "transformations", "RPC")
 
 
 @dataclass
@@ -87,7 +88,10 @@ def compare(module: Module, surface: dict[str, Any]) -> dict[str, Coverage]:
         result["statistics"].put(wanted["name"], wanted["name"] in statistics)
     for wanted in surface.get("transformations", []):
         name = wanted["cls"]
-        result["transformations"].put(f"{{{name}}}", name in type(module).transformations)
+        result["transformations"].put(f"{{{name}}}", name in module.transformations)
+    commands = {command.name for command in module.rpcs()}
+    for wanted in surface["rpc"]:
+        result["RPC"].put(wanted["name"], wanted["name"] in commands)
     return result
 
 
@@ -114,7 +118,7 @@ def _report(core: Core, reference: Path) -> Iterable[str]:
     ours = our_modules()
     yield "# Compatibility with Kamailio 5.6.3"
     yield ""
-    yield "Written by `make compatibility` from what is really registered; do not edit. RPC commands are not counted."
+    yield "Written by `make compatibility` from what is really registered; do not edit."
     yield ""
     yield "## Modules"
     yield ""
@@ -169,6 +173,12 @@ def core_report(core: Core, surface: dict[str, Any]) -> Iterable[str]:
     yield f"Core functions: {len(wanted) - len(absent)}/{len(wanted)} names" + (
         f"; missing: {', '.join(absent)}" if absent else "."
     )
+    yield ""
+    commands = set(Commands(core).names())
+    rpc = Coverage()
+    for entry in surface["rpc"]:
+        rpc.put(entry["name"], entry["name"] in commands)
+    yield f"RPC commands: {rpc}" + (f"; missing: {', '.join(rpc.missing)}" if rpc.missing else ".")
     yield ""
     named = [name for entry in surface["global_params"] for name in entry["names"]]
     known = [name for name in named if name in PARAMETERS]

@@ -40,11 +40,12 @@ class Listener:
         self.streams: list[Stream] = []
         self._answer = answer
         self._fifo = fifo
-        self._selector = selectors.DefaultSelector()
+        self._selector: selectors.BaseSelector
 
     def serve(self, process: Any) -> None:
         """The loop of the ctl handler, until the process is to stop."""
-        select = self._selector
+        # made after forking: what epoll waits for is not copied, but shared with the process that died
+        select = self._selector = selectors.DefaultSelector()
         for listening in self.addresses:
             select.register(listening.socket or listening.fifo, selectors.EVENT_READ, listening)
         beat, now_ms = process.core.shm.processes.beat, process.core.clock.ms

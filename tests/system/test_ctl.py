@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
+import signal
 import socket
 import stat
 import time
@@ -237,17 +240,63 @@ def test_the_fifo(control: Control, tmp_path: Path) -> None:
     assert control.serves()
 
 
-def test_the_default_socket_and_core_kill() -> None:
-    server = Server("ctl-kill", our_command(), 'loadmodule "ctl"\nrequest_route { drop; }\n').start()
+def test_completion_at_a_terminal(control: Control) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["TERM"] = "dumb"
+        os.execvp("kamcmd", ["kamcmd", "-s", control.path])
+    said = b""
+
+    def wait_for(text: bytes) -> None:
+        nonlocal said
+        deadline = time.monotonic() + 10
+        while text not in said:
+            assert time.monotonic() < deadline, said
+            if select.select([terminal], [], [], 0.1)[0]:
+                said += os.read(terminal, 4096)
+
     try:
-        path = server.directory / "run" / "kamailio_ctl"
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert server.process is not None
-        pids = process_tree(server.process.pid)
-        assert kamcmd(str(path), "core.kill") == ""
-        server.process.wait(5)
-        assert server.process.returncode == 0
-        assert not any(Path(f"/proc/{pid}").exists() for pid in pids[1:])
-        assert not path.exists()
+        wait_for(b"kamcmd> ")
+        os.write(terminal, b"core.shm\t")
+        wait_for(b"core.shmmem ")
+        os.write(terminal, b"\n")
+        wait_for(b"fragments: ")
+        os.write(terminal, b"core.ps\t\t")
+        wait_for(b"core.psa")
+        wait_for(b"core.psx")
     finally:
-        server.stop()
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server of its own, with the default socket."""
+    made = Server("ctl-own", our_command(), 'debug=2\nloadmodule "ctl"\nrequest_route { drop; }\n').start()
+    yield made
+    made.stop()
+
+
+def test_the_handler_is_started_again(server: Server) -> None:
+    path = str(server.directory / "run" / "kamailio_ctl")
+    listed = kamcmd(path, "-f", "%v %v\n", "core.ps")
+    handler = next(line for line in listed.splitlines() if line.endswith("ctl handler"))
+    with Wire(path) as connected:
+        connected.send(request("core.printi", 1)).packet()
+        os.kill(int(handler.split()[0]), signal.SIGKILL)
+        assert server.wait_log("(ctl handler) was started again")
+        assert connected.closed()
+    assert kamcmd(path, "core.printi", "2") == "2\n"
+    assert kamcmd(path, "-f", "%v %v\n", "core.ps") != listed
+
+
+def test_the_default_socket_and_core_kill(server: Server) -> None:
+    path = server.directory / "run" / "kamailio_ctl"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert server.process is not None
+    pids = process_tree(server.process.pid)
+    assert kamcmd(str(path), "core.kill") == ""
+    assert server.process.wait(5) == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids[1:])
+    assert not path.exists()
