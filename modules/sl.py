@@ -19,7 +19,7 @@ from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.redirect import redirect_contacts
-from kamailio_py.sip.reply import build_reply, reply_destination
+from kamailio_py.sip.reply import back_to, build_reply, reply_destination
 from kamailio_py.sip.totag import SL_SEPARATOR, SL_SIGNATURE, TM_SEPARATOR, TM_SIGNATURE, ToTag
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ UNKNOWN_ERROR = "I'm terribly sorry, server error occurred (1/SL)"
 NULL = "<null>"
 """What a pseudo-variable without value reads as in a text; as a code, where there is no text, it reads as 0."""
 REPLYING = RouteType.REQUEST | RouteType.ONREPLY | RouteType.FAILURE
-NO_CONNECT, CLOSE = 1, 2
+NO_CONNECT, CLOSE = 1, 4
 
 
 class Sl(Module):
@@ -99,7 +99,7 @@ class Sl(Module):
             if contact:
                 msg.reply_headers.append(contact)
         try:
-            if code < 180 or msg.to.tag:
+            if code < 180 or (msg.version != "SIP/2.0" and "to" not in msg.names) or msg.to.tag:
                 tag = ""
             elif not tag:
                 tag = self._totag.tag(msg)
@@ -110,7 +110,10 @@ class Sl(Module):
             core.count(self._failures)
             return -1
         self._words[self._until] = self._clock() + WAIT
-        destination = Destination(msg.proto, host, port, msg.socket)  # type: ignore[arg-type]  # received on one
+        if msg.connection:
+            destination = back_to(msg, host, port)
+        else:
+            destination = Destination(msg.proto, host, port, msg.socket)  # type: ignore[arg-type]  # received on one
         sent = core.send(text, destination)
         if self._local_response is not None:
             self._run_local_response(text, destination)
@@ -171,7 +174,7 @@ class Sl(Module):
 
     @function("send_reply_mode", INT, STR, INT, routes=REPLYING)
     def send_reply_mode(self, ctx: Context, code: int, reason: str, mode: int) -> int:
-        """send_reply() with 1: do not connect for it, 2: close the connection after it."""
+        """send_reply() with 1: do not connect for it, 4 (2 in the documentation): close the connection after it."""
         msg = ctx.msg
         if mode & NO_CONNECT:
             msg.reply_no_connect = True

@@ -48,6 +48,7 @@ class Addresses:
                         protos.append("tcp")
                     for proto in protos:
                         self._add(line, proto, address)
+        self._order()
 
     def _add(self, line: Listen, proto: str, address: str) -> None:
         port = line.endpoint.port or (self.core.cfg.port if proto != "tls" else 0) or DEFAULT_PORT[proto]
@@ -66,6 +67,13 @@ class Addresses:
                 advertise_port=line.advertise.port if line.advertise else 0,
             )
         )
+
+    def _order(self) -> None:
+        """All sockets of one transport together, as Kamailio keeps them."""
+        order = list(DEFAULT_PORT)
+        self.sockets.sort(key=lambda s: order.index(s.proto))
+        for index, listening in enumerate(self.sockets):
+            listening.index = index
 
     def add_alias(self, endpoint: Endpoint) -> None:
         for host in endpoint.hosts:

@@ -73,6 +73,8 @@ class Core:
         self.program: Program = None  # type: ignore[assignment]  # set by load, before anything runs
         self.shm: SharedMemory = None  # type: ignore[assignment]  # set before mod_init
         self.sender: Callable[[bytes, Destination], bool] = _no_transport
+        self.tcp: Any = None  # transport.tcp.Tcp: the connections; None where there is no TCP
+        self.tls: Any = None  # what the tls module gives the transport
         self.snd: tuple[str, Destination] | None = None
         self.server_header = ""
         self.user_agent = ""
@@ -82,6 +84,8 @@ class Core:
         self.reply_handlers: list[Callable[[Message], int]] = []
         self.network_in: list[Callable[[str, str, int, ListenSocket], str | None]] = []
         self.reply_out: list[Callable[[Message, str, Destination], bool]] = []
+        self.not_sip: list[Callable[[Message], bool | None]] = []
+        self.connection_ended: list[Callable[[Any, str], None]] = []
         self.processes: list[ProcessSpec] = []
         self.timers: list[TimerSpec] = []
         self.engine: Engine = None  # type: ignore[assignment]  # made when modules are initialised

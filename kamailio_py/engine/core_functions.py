@@ -233,7 +233,13 @@ class CoreFunctions:
         return 1
 
     def force_tcp_alias(self, ctx: Context, port: int = 0) -> int:
-        """Means something for connections only; UDP has none."""
+        """Let requests for Via's port (or this one) at the sender's address take the connection this one came over."""
+        msg = ctx.msg
+        if not msg.connection:
+            return 1
+        if not self.core.tcp.connections.add_alias(msg.connection, port or msg.via.port or 5060):
+            log.err("receive_msg: tcp alias failed")
+            return E_UNSPEC
         return 1
 
     def listening_socket(self, text: str) -> ListenSocket:

@@ -31,6 +31,7 @@ def message_defaults(cfg: GlobalValues) -> list[tuple[str, Any]]:
         "add_local_rport": bool(cfg.local_rport),
         "set_global_address": cfg.advertised_address,
         "set_global_port": str(cfg.advertised_port or ""),
+        "udp_mtu_proto": cfg.udp_mtu_try_proto,
     }
     return [(name, value) for name, value in wanted.items() if value]
 
@@ -61,62 +62,82 @@ class Engine:
         self._counters = core.shm.i64
         self._identity = core.shm.identity
 
-    def receive(self, text: str, host: str, port: int, socket: ListenSocket) -> None:
-        """Process one datagram (or one framed message of a stream)."""
+    def receive(self, text: str, host: str, port: int, socket: ListenSocket, connection: int = 0) -> bool:
+        """Process one datagram, or one message of a connection; False where it makes no sense or its route failed."""
         core = self.core
         if core.cfg.groups.selected:
             core.cfg.groups.selected.clear()
         for hook in core.network_in:
             changed = hook(text, host, port, socket)
             if changed is None:
-                return
+                return True
             text = changed
         try:
             msg = Message(text, host, port, socket)
-            if msg.is_request:
-                self._request_in(msg)
-            else:
-                self._reply_in(msg)
+            if connection:
+                msg.connection = connection
+            passed = self._request_in(msg) if msg.is_request else self._reply_in(msg)
             if self._prefix is not None:
                 settings.prefix = ""
+            return passed
         except BadMessage as error:
             core.count(self._bad)
             self._bad_message(text, host, port, socket, error)
         except Exception as error:
             self._failed(error)
+        return False
 
-    def _request_in(self, msg: Message) -> None:
+    def _request_in(self, msg: Message) -> bool:
         core = self.core
         self._counters[self._identity.counters + self._received] += 1
         self._next_id += 1
         msg.id = self._next_id
         if msg.version != "SIP/2.0" and not msg.is_sip:
-            raise BadMessage(f"version {msg.version} is not SIP's")
+            return self._not_sip(msg)
         msg.check()
         if self._defaults:
             for name, value in self._defaults:
                 setattr(msg, name, value)
+        if msg.connection and core.cfg.tcp_accept_aliases:
+            self._take_alias(msg)
         ctx = Context(core, msg)
         if self._prefix is not None:
             self._set_prefix(ctx)
         for accept in core.pre_script:
             if not accept(ctx):
-                return
+                return True
         for entry in (self._msg_received, self._pre_routing):
             if entry is not None:
                 core.run(entry, ctx, RouteType.REQUEST)
                 if ctx.dropped:
                     core.count(self._dropped)
-                    return
+                    return True
         if self._request is None:
             logger.err("no request route")
-            return
+            return True
+        passed = True
         if core.run(self._request, ctx, RouteType.REQUEST) < 0:
             logger.warn("error while trying script")
+            passed = False
         for finish in core.post_script:
             finish(ctx)
+        return passed
 
-    def _reply_in(self, msg: Message) -> None:
+    def _not_sip(self, msg: Message) -> bool:
+        """A request of another protocol is for the module that knows it; without one it is forgotten."""
+        for handle in self.core.not_sip:
+            passed = handle(msg)
+            if passed is not None:
+                return passed
+        return True
+
+    def _take_alias(self, msg: Message) -> None:
+        """Via's `alias`: requests for the port it names may take this connection (RFC 5923)."""
+        via = msg.via
+        if via.param("alias") is not None:
+            self.core.tcp.connections.add_alias(msg.connection, via.port or 5060)
+
+    def _reply_in(self, msg: Message) -> bool:
         core = self.core
         self._counters[self._identity.counters + self._received_replies] += 1
         self._next_id += 1
@@ -130,7 +151,7 @@ class Engine:
             core.run(self._pre_routing, ctx, RouteType.REQUEST)
             if ctx.dropped:
                 core.count(self._dropped_replies)
-                return
+                return True
         if self._reply is not None:
             ctx = Context(core, msg)
             result = core.run(self._reply, ctx, RouteType.CORE_ONREPLY)
@@ -138,11 +159,12 @@ class Engine:
                 logger.warn("error while trying onreply script")
             if result <= 0 or ctx.dropped:
                 core.count(self._dropped_replies)
-                return
+                return result >= 0
         for handle in core.reply_handlers:
             if handle(msg) == 0:
-                return
+                return True
         forward_reply(core, msg)
+        return True
 
     def _set_prefix(self, ctx: Context) -> None:
         """Have log_prefix stand in every line while this message is worked on; with mode 1 evaluated for each."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
-from kamailio_py.sip.endpoint import Destination
+from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
 from kamailio_py.sip.hash import branch_param, char_msg_val, transaction_index
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply_forward, forward_destination
-from kamailio_py.sip.request import build_forward, via_line
+from kamailio_py.sip.request import build_forward, connection_of, via_extra, via_line
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -21,15 +21,44 @@ def forward_request(core: Core, msg: Message, destination: Destination) -> int:
     """Send the request on without state; 1 when it was handed to the transport, negative otherwise."""
     index = transaction_index(msg.call_id, msg.cseq_number)
     branch = branch_param(index, char_msg_val(msg), 0)
-    extra = (";rport" if msg.add_local_rport else "") + msg.via_params
-    via = via_line(destination.socket, branch, extra, host=msg.set_global_address, port=msg.set_global_port)
-    text = build_forward(msg, uri=msg.uri, via=via)
+
+    def build(target: Destination) -> str:
+        extra, host, port = via_extra(msg), msg.set_global_address, msg.set_global_port
+        via = via_line(target.socket, branch, extra, host=host, port=port)
+        # a request that goes over a stream for its size is otherwise what it would be over UDP, as Kamailio has it
+        return build_forward(msg, uri=msg.uri, via=via, send=destination.socket, proto=destination.proto)
+
+    text = build(destination)
+    if core.cfg.udp_mtu and too_big(core, msg, text, destination):
+        other = over_stream(core, msg, destination)
+        text = build(other)
+        destination = other
+    if destination.proto != "udp":
+        destination = with_flags(msg, destination)
     if core.blocklist.holds(destination):
         logger.dbg(f"blocklisted destination {destination.proto}:{destination.host}:{destination.port}")
         return -1
     if not core.onsend(msg, text, destination):
         return 1
     return 1 if core.send(text, destination) else -1
+
+
+def too_big(core: Core, msg: Message, text: str, destination: Destination) -> bool:
+    """Whether the request is longer than udp_mtu and another transport is to be tried for that."""
+    return destination.proto == "udp" and len(text) > core.cfg.udp_mtu and bool(msg.udp_mtu_proto)
+
+
+def over_stream(core: Core, msg: Message, destination: Destination) -> Destination:
+    """The same place over the transport of udp_mtu_try_proto; `destination` itself where no socket is for it."""
+    proto = msg.udp_mtu_proto.lower()
+    sender = core.addresses.send_socket(proto, destination.host, msg.force_socket)
+    return destination if sender is None else Destination(proto, destination.host, destination.port, sender)
+
+
+def with_flags(msg: Message, destination: Destination) -> Destination:
+    """The destination with what set_forward_no_connect() and set_forward_close() ask for."""
+    flags = (NO_CONNECT if msg.forward_no_connect else 0) | (CLOSE if msg.forward_close else 0)
+    return destination._replace(flags=flags) if flags else destination
 
 
 def forward_reply(core: Core, msg: Message) -> int:
@@ -50,4 +79,8 @@ def forward_reply(core: Core, msg: Message) -> int:
     if sender is None:
         logger.err(f"no socket to send a reply over {proto} to {host}")
         return -1
-    return 1 if core.send(build_reply_forward(msg), Destination(proto, host, port, sender)) else -1
+    destination = Destination(proto, host, port, sender)
+    if proto != "udp":
+        flags = (NO_CONNECT if msg.reply_no_connect else 0) | (CLOSE if msg.reply_close else 0)
+        destination = Destination(proto, host, port, sender, connection_of(via.param("i")), flags)
+    return 1 if core.send(build_reply_forward(msg, proto), destination) else -1

@@ -25,6 +25,7 @@ from kamailio_py.process.process import Process
 from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
+from kamailio_py.transport.tcp import Tcp
 from kamailio_py.transport.udp import BindError, Udp
 
 logger = log.get_logger()
@@ -45,7 +46,8 @@ class Master:
 
     def __init__(self, core: Core, options: Options) -> None:
         self.core = core
-        self.udp = Udp()
+        self.tcp = Tcp(core)
+        self.udp = Udp(self.tcp.send)
         self.shm_bytes = (options.shm_megabytes or core.cfg.shm or DEFAULT_SHM_MEGABYTES) * MEGABYTE
         self.respawn = options.respawn
         self.keep_crashed = options.keep_crashed
@@ -59,11 +61,13 @@ class Master:
         """Everything before forking: sockets, shared memory, modules, the plan of processes."""
         core = self.core
         for listening in core.sockets:
-            if listening.proto != "udp":
-                logger.warn(f"{listening} is not served: only UDP is")
-                continue
             try:
-                self.udp.bind(listening, core.cfg)
+                if listening.proto == "udp":
+                    self.udp.bind(listening, core.cfg)
+                elif listening.proto == "tcp" or core.tls is not None:
+                    self.tcp.bind(listening)
+                else:
+                    raise BindError(f"{listening} needs {'module tls' if listening.proto == 'tls' else 'SCTP'}")
             except BindError as error:
                 logger.err(str(error))
                 raise StartError(str(error)) from None
@@ -74,6 +78,9 @@ class Master:
             raise StartError(f"could not make {self.shm_bytes} bytes of shared memory: {error}") from None
         try:
             core.tasks.create()
+            if not core.cfg.disable_tcp:
+                self.tcp.create()
+                core.tcp = self.tcp
             core.mod_init()
         except ModuleError as error:
             logger.crit(str(error))
@@ -105,7 +112,13 @@ class Master:
                             partial(self.udp.receive_loop, core.engine, listening),
                         )
                     )
-        return plan + timers.specs(core) + core.tasks.processes() + core.processes
+        plan += timers.specs(core) + core.tasks.processes() + core.processes
+        if core.tcp is None:
+            return plan
+        for child in range(len(self.tcp.inboxes)):
+            receive = partial(self.tcp.receive_loop, child)
+            plan.append(ProcessSpec(f"tcp receiver (generic) child={child}", rank + 1 + child, receive))
+        return [*plan, ProcessSpec("tcp main process", Rank.TCP_MAIN, self.tcp.accept_loop)]
 
     def fork_all(self) -> None:
         """Fork every process of the plan and wait until all are initialised."""
@@ -229,6 +242,7 @@ class Master:
 
     def close(self) -> None:
         self.udp.close()
+        self.tcp.close()
         if self.core.shm is not None:
             self.core.shm.unlink()
 

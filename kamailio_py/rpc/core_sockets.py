@@ -73,13 +73,22 @@ class Sockets(Group):
     def tcp_info(self, call: Call) -> dict[str, int]:
         self._needs_tcp()
         cfg = self.core.cfg
+        connections = self.core.tcp.connections
+        opened, tls = connections.counts()
         return {
             "readers": cfg.tcp_children or cfg.children, "max_connections": cfg.tcp_max_connections,
-            "max_tls_connections": cfg.tls_max_connections, "opened_connections": 0, "opened_tls_connections": 0,
-            "write_queued_bytes": 0,
+            "max_tls_connections": cfg.tls_max_connections, "opened_connections": opened,
+            "opened_tls_connections": tls, "write_queued_bytes": sum(record.queued for record in connections.all()),
         }  # fmt: skip
 
     @rpc("core.tcp_list", "", "Open TCP connections.", array=True)
     def tcp_list(self, call: Call) -> Iterator[dict[str, Any]]:
         self._needs_tcp()
-        return iter(())
+        connections, now = self.core.tcp.connections, self.core.clock.ms()
+        for record in connections.all():
+            yield {
+                "id": record.id, "type": connections.proto(record).upper(), "state": connections.state(record),
+                "timeout": max(record.timeout - now, 0) // 1000, "lifetime": record.lifetime // 1000, "ref_count": 1,
+                "src_ip": record.src_host, "src_port": record.src_port, "dst_ip": record.dst_host,
+                "dst_port": record.dst_port,
+            }  # fmt: skip

@@ -40,10 +40,19 @@ class ListenSocket:
         return f"{self.proto}:{self.host_text}:{self.port}"
 
 
+NO_CONNECT, CLOSE = 1, 2
+"""Flags of a destination: never open a connection for it; close the connection once it is sent."""
+
+
 class Destination(NamedTuple):
-    """Where to send: resolved IP as text, and the socket to send from."""
+    """Where to send: resolved IP as text, and the socket to send from.
+
+    `connection` is the id of the connection to use if it is still there, 0 for whichever leads there.
+    """
 
     proto: str
     host: str
     port: int
     socket: ListenSocket
+    connection: int = 0
+    flags: int = 0

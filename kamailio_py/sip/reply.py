@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
 from kamailio_py.sip.header_layout import MANDATORY
 from kamailio_py.sip.ip import is_ipv6, normalise
 from kamailio_py.sip.lumps import apply
@@ -83,6 +84,8 @@ def _head(msg: Message, with_routes: bool, to_tag: str) -> str:
                 if first:
                     first = False
                     line = _first_via(msg, line.rstrip("\r\n"))
+                elif not msg.is_sip:
+                    continue  # those of an HTTP request are none of ours
                 out.append(line.rstrip("\r\n") + "\r\n")
             elif to_tag and name == "to":
                 out.append(_tagged(msg, line, to_tag))
@@ -131,6 +134,13 @@ def reply_destination(msg: Message, reply_to_via: bool = False) -> tuple[str, in
     return msg.src_ip, via.port or SIP_PORT
 
 
+def back_to(msg: Message, host: str, port: int) -> Destination:
+    """The destination of a reply to a request that came over a connection: that connection, else the address."""
+    flags = (NO_CONNECT if msg.reply_no_connect else 0) | (CLOSE if msg.reply_close else 0)
+    assert msg.socket is not None
+    return Destination(msg.socket.proto, host, port, msg.socket, msg.connection, flags)
+
+
 def forward_destination(msg: Message) -> tuple[str, int, str] | None:
     """(host, port, transport) a reply that came in goes on to, by its second Via; None: it was for this server."""
     via = msg.via2
@@ -141,8 +151,8 @@ def forward_destination(msg: Message) -> tuple[str, int, str] | None:
     return host, port or SIP_PORT, via.transport.lower()
 
 
-def build_reply_forward(msg: Message) -> str:
-    """A reply without its top Via and with the script's edits, to be sent to the Via below."""
+def build_reply_forward(msg: Message, proto: str = "udp") -> str:
+    """A reply without its top Via and with the script's edits, to be sent to the Via below over `proto`."""
     via = msg.via
     i = msg.find("via")
     if via.more:
@@ -152,12 +162,11 @@ def build_reply_forward(msg: Message) -> str:
             end += 1
     else:
         start, end = msg.span(i)
-    edits = msg.lumps.copy() if msg.has_lumps else None
-    if edits is None:
+    if not msg.has_lumps and proto == "udp":
         return msg.text[:start] + msg.text[end:]
     from kamailio_py.sip.request import adjust_content_length
 
-    below = msg.via2
-    adjust_content_length(msg, edits, below.transport.lower() if below is not None else "udp")
+    edits = msg.lumps.copy()
+    adjust_content_length(msg, edits, proto)
     edits.delete(start, end)
     return apply(edits.edits, msg.text, None, msg.socket)

@@ -29,6 +29,25 @@ def via_line(
     return f"Via: SIP/2.0/{_TRANSPORT[proto or socket.proto]} {where}{port};branch={branch}{extra}\r\n"
 
 
+def via_extra(msg: Message) -> str:
+    """What our Via has behind the branch when `msg` is forwarded: for one that came over a connection its id."""
+    rport = ";rport" if msg.add_local_rport else ""
+    return f"{connection_param(msg.connection)}{rport}{msg.via_params}" if msg.connection else rport + msg.via_params
+
+
+def connection_param(number: int) -> str:
+    """`;i=` with the id of a connection: hexadecimal, last digit first, as Kamailio writes it."""
+    return ";i=" + f"{number:x}"[::-1]
+
+
+def connection_of(text: str | None) -> int:
+    """The id in a Via's `i`, 0 where it has none."""
+    try:
+        return int(text[::-1], 16) if text else 0
+    except ValueError:
+        return 0
+
+
 def adjust_content_length(msg: Message, lumps: Lumps, proto: str) -> None:
     """Make Content-Length right for what `lumps` do to the body, as Kamailio does.
 

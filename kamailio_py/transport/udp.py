@@ -6,6 +6,7 @@ All children of one address share one file descriptor, bound before forking; the
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
@@ -26,10 +27,11 @@ class BindError(Exception):
 
 
 class Udp:
-    """The UDP sockets of the server by the index of their ListenSocket."""
+    """The UDP sockets of the server by the index of their ListenSocket; `streams` sends what is for other sockets."""
 
-    def __init__(self) -> None:
+    def __init__(self, streams: Callable[[bytes, Destination], bool]) -> None:
         self._sockets: dict[int, socket.socket] = {}
+        self._streams = streams
 
     def bind(self, listening: ListenSocket, cfg: GlobalValues) -> None:
         """Open and bind one address, with `maxbuffer` and `tos` of the config; BindError when the system refuses."""
@@ -68,6 +70,8 @@ class Udp:
         """Send one datagram; False with a line in the log when the system refuses it."""
         try:
             self._sockets[destination.socket.index].sendto(data, (destination.host, destination.port))
+        except KeyError:
+            return self._streams(data, destination)
         except OSError as error:
             logger.err(f"sendto({destination.host}:{destination.port}, {len(data)} bytes) failed: {error.strerror}")
             return False

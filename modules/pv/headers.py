@@ -170,7 +170,7 @@ def _content_length(ctx: Context) -> Value:
         return None
 
 
-PVARS.plain("ci", inline("ctx.msg.call_id"))
+PVARS.plain("ci", inline('ctx.msg.call_id if "call-id" in ctx.msg.names else None'))
 PVARS.plain("cs", numbered(_cseq_number, lambda ctx: parse_int(str(_cseq_number(ctx) or "")) or 0))
 PVARS.plain("csb", _body("cseq"))
 PVARS.plain("ct", _body("contact"))

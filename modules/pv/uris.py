@@ -44,7 +44,9 @@ def _ruri(ctx: Context) -> Value:
         return None
     uri = msg.new_uri
     if uri is None:
-        return msg.ruri
+        if msg.version == "SIP/2.0":
+            return msg.ruri
+        uri = msg.ruri
     try:
         Uri.parse(uri)
     except BadUri:

@@ -107,6 +107,8 @@ class Cell(Record):
     interval = u32("retransmission interval of the final reply now, in ms; 0 once the ACK came")
     suspended_at = u32("place in the config that suspended it last: file number << 20 | line")
     suspended_by = u32("slot of the process that suspended it last, plus one")
+    connection = u32("id of the connection the request came over, 0 for UDP")
+    reply_flags = u32("1: open no connection for replies, 2: close it after one")
     mail = u64("first event that waits until the one at work is done; see turn.py")
     reply = u64("stored text of the last reply, sent again on retransmissions")
     skeleton = u64("what replies to a suspended request have in common, see stored.py")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py import points
 from kamailio_py.config.host import RouteType
+from kamailio_py.engine.forward import over_stream, too_big, with_flags
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import (
@@ -30,7 +31,7 @@ from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import branch_param, char_msg_val
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.request import build_forward, via_line
+from kamailio_py.sip.request import build_forward, via_extra, via_line
 from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
@@ -119,15 +120,21 @@ class Client:
             target = self.tm.core.destination(hop, place.force_socket, proto)
             if target is None:
                 return errors.E_BAD_ADDRESS if self._unresolvable(hop) else errors.E_NO_SOCKET
-        extra = (";rport" if msg.add_local_rport else "") + msg.via_params
+        extra = via_extra(msg)
         value = self.value(t, msg)
+        send = target
         while True:
             number = t.branches
             via = via_line(
                 target.socket, branch_param(t.index, value, number), extra, host=msg.set_global_address,
                 port=msg.set_global_port,
             )  # fmt: skip
-            text = build_forward(msg, via=via, uri=place.uri, path=place.path, send=target.socket, proto=target.proto)
+            text = build_forward(msg, via=via, uri=place.uri, path=place.path, send=send.socket, proto=send.proto)
+            if self.tm.core.cfg.udp_mtu and too_big(self.tm.core, msg, text, target):
+                other = over_stream(self.tm.core, msg, target)
+                if other is not target:
+                    target = other
+                    continue
             result = self.publish(t, number, text, target, place, msg)
             if result != errors.E_SCRIPT:
                 return result
@@ -249,6 +256,8 @@ class Client:
         tm = self.tm
         text = t.branch_text(number)
         target = t.branch_destination(number)
+        if target.proto != "udp":
+            target = with_flags(msg, target)
         points.point("tm.branch.before_send")
         if not self._blocked(t, target) and tm.core.onsend(msg, text, target) and tm.core.send(text, target):
             tm.server.trace(_RELAYED, t.index, t.label, number)

@@ -269,7 +269,8 @@ class Replies:
             self._made_here(t, number, code, REASONS.get(code, "Unknown"))
             return
         try:
-            text = build_reply_forward(msg)
+            target = t.target or t.upstream()
+            text = build_reply_forward(msg, target.proto if target is not None else "udp")
         except BadMessage as error:
             log.err(f"could not build the reply: {error.reason}")
             return
@@ -309,7 +310,7 @@ class Replies:
             tm.acks.again(t, number)
             return
         target = t.upstream()
-        if target is not None and tm.core.send(build_reply_forward(msg), target):
+        if target is not None and tm.core.send(build_reply_forward(msg, target.proto), target):
             tm.core.count(self.sent)
 
     # replies made here, replies that were held

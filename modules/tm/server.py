@@ -28,7 +28,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.redirect import redirect_contacts
-from kamailio_py.sip.reply import build_reply, reply_destination
+from kamailio_py.sip.reply import back_to, build_reply, reply_destination
 from kamailio_py.sip.totag import TM_SEPARATOR, TM_SIGNATURE, ToTag
 from kamailio_py.sip.uri import BadUri
 
@@ -122,6 +122,10 @@ class Server:
         ctx.t = made
         ctx.tm = None
         made.answers_to = (host, port, msg.socket)
+        if msg.connection:
+            made.set(Cell.connection, msg.connection)
+            made.target = back_to(msg, host, port)
+            made.set(Cell.reply_flags, made.target.flags)
         if msg.new_uri is not None or msg.dst_uri is not None or msg.path is not None:
             made.made_with = (msg.new_uri, msg.dst_uri, msg.path)
         self._i64[self._identity.counters + self.uas] += 1
@@ -198,6 +202,8 @@ class Server:
                 return 1
         if 300 <= code < 400 and relayed == LOCAL:
             headers += redirect_contacts(msg, tm.rich_redirect)
+        if t.target is not None and (msg.reply_no_connect or msg.reply_close):
+            t.target = back_to(msg, t.target.host, t.target.port)
         try:
             tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
             text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)

@@ -28,6 +28,7 @@ _STATUS, _FLAGS, _STATE, _BRANCHES, _RELAYED, _METHOD, _REFS, _TURN = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "branches", "relayed", "method", "refs", "turn")
 )
 _MESSAGE_FLAGS = Cell.message_flags >> 2
+_CONNECTION = Cell.connection >> 2
 _OFFSETS = Cell.branch >> 3
 _unpack_source = struct.Struct("<7I").unpack_from
 """Cell.socket and the six fields behind it."""
@@ -166,6 +167,7 @@ class Transaction:
             bit == OTHER
             or self.u64[(self.offset + Cell.script) >> 3]
             or u32[word + _MESSAGE_FLAGS]
+            or u32[word + _CONNECTION]
             or not u32[word + _FLAGS] & Flag.PROVEN
         ):
             msg = Message.__new__(Message)
@@ -188,6 +190,11 @@ class Transaction:
             msg.is_proven = True
         if self.target is None and target_size and socket is not None:
             self.target = Destination(socket.proto, data[source_size:after], dst_port, socket)
+        connection = self.u32[self.word + _CONNECTION]
+        if connection:
+            msg.connection = connection
+            if self.target is not None and not self.target.connection:
+                self.target = self.target._replace(connection=connection, flags=self.get(Cell.reply_flags))
         script = self.u64[(self.offset + Cell.script) >> 3]
         if script:
             msg.restore(marshal.loads(tm.arena.load(script)), tm.core.sockets)
@@ -208,7 +215,8 @@ class Transaction:
             return None
         start = self.offset + Cell.SIZE + self.get(Cell.source_size)
         host = self.tm.memory[start : start + size].decode("latin-1")
-        self.target = Destination(socket.proto, host, self.get(Cell.dst_port), socket)
+        connection, flags = self.get(Cell.connection), self.get(Cell.reply_flags)
+        self.target = Destination(socket.proto, host, self.get(Cell.dst_port), socket, connection, flags)
         return self.target
 
     def last_reply(self) -> str:

@@ -25,10 +25,11 @@ class Missing(AssertionError):
 class Arrival:
     """A message that came, when, and whether it had come before."""
 
-    __slots__ = ("message", "repeated", "since_action", "when")
+    __slots__ = ("label", "message", "repeated", "since_action", "when")
 
-    def __init__(self, message: Sip, when: float, since_action: float, repeated: bool) -> None:
+    def __init__(self, message: Sip, when: float, since_action: float, repeated: bool, label: str = "") -> None:
         self.message = message
+        self.label = label  # of the connection it came over
         self.when = when
         self.since_action = since_action
         self.repeated = repeated
@@ -36,6 +37,9 @@ class Arrival:
 
 class Agent:
     """One named user agent of a scene; its requests go to the server unless told otherwise."""
+
+    transport = "UDP"
+    uri_params = ""
 
     def __init__(self, name: str, scene_name: str, server: tuple[str, int]) -> None:
         self.name = name
@@ -47,10 +51,18 @@ class Agent:
         self._seen: set[bytes] = set()
         self._count = 0
         self._last_action = time.time()
+        self._open()
+
+    def _open(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
+
+    @property
+    def ports(self) -> dict[int, str]:
+        """Ports this agent uses and what a transcript calls them."""
+        return {self.port: f"<{self.name}>"}
 
     def close(self) -> None:
         self.socket.close()
@@ -62,7 +74,7 @@ class Agent:
 
     @property
     def contact(self) -> str:
-        return f"Contact: <sip:{self.name}@{self.host}>"
+        return f"Contact: <sip:{self.name}@{self.host}{self.uri_params}>"
 
     # -- sending
 
@@ -90,11 +102,9 @@ class Agent:
     ) -> Sip:
         """Send a request to sip:<case>@<agent `to`, or the server> and return it as sent."""
         self._count += 1
-        where = to.host if to else f"127.0.0.1:{self.server[1]}"
-        lines = [
-            f"Via: SIP/2.0/UDP {self.host};branch={branch or f'z9hG4bK-{self._scene}-{self.name}-{self._count}'}"
-            + via_params
-        ]
+        where = f"{to.host}{to.uri_params}" if to else f"127.0.0.1:{self.server[1]}"
+        branch = branch or f"z9hG4bK-{self._scene}-{self.name}-{self._count}"
+        lines = [f"Via: SIP/2.0/{self.transport} {self.host};branch={branch}{via_params}"]
         if max_forwards is not None:
             lines.append(f"Max-Forwards: {max_forwards}")
         lines += [
@@ -122,8 +132,11 @@ class Agent:
             extra = f"{self.contact}\n{headers}"
         text = build_reply(request, status, reason, tag or f"tag-{self.name}", extra, body)
         self._last_action = time.time()
-        self.socket.sendto(text.encode("latin-1"), request.source)
+        self._send_back(text, request)
         return Sip(text)
+
+    def _send_back(self, text: str, request: Sip) -> None:
+        self.socket.sendto(text.encode("latin-1"), request.source)
 
     def ack(self, invite: Sip, reply: Sip, headers: str = "") -> Sip:
         """ACK a final reply: hop by hop for a negative one, along the route set for a 2xx."""
@@ -155,7 +168,7 @@ class Agent:
         local, remote = reply.first("From"), reply.first("To")
         if callee:
             local, remote = remote, local
-        lines = [f"Via: SIP/2.0/UDP {self.host};branch=z9hG4bK-{self._scene}-{self.name}-{self._count}"]
+        lines = [f"Via: SIP/2.0/{self.transport} {self.host};branch=z9hG4bK-{self._scene}-{self.name}-{self._count}"]
         lines += [f"Route: {route}" for route in routes]
         lines += ["Max-Forwards: 70", f"From: {local}", f"To: {remote}", f"Call-ID: {invite.call_id}"]
         lines.append(f"CSeq: {cseq} {method}")

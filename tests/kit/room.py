@@ -28,7 +28,7 @@ HEAD = """#!KAMAILIO
 debug=2
 log_stderror=yes
 children={children}
-disable_tcp=yes
+disable_tcp={disable_tcp}
 auto_aliases=no
 dns=no
 rev_dns=no
@@ -72,7 +72,7 @@ class Room:
 
     `modules` come on top of the standard ones, `params` and `cfg` are put in as they are, `first` and `last` are
     statements before and after the case's route. `prepare(directory)` makes the files of one server, for which the cfg
-    says `@DIR@`.
+    says `@DIR@`. With `tcp` the servers listen on TCP as well.
     """
 
     def __init__(
@@ -88,8 +88,10 @@ class Room:
         children: int = 1,
         options: list[str] | None = None,
         prepare: Callable[[Path], None] | None = None,
+        tcp: bool = False,
     ) -> None:
         self.name = name
+        self.tcp = tcp
         self.modules = f"{STANDARD_MODULES} {modules}".split()
         self.params = params
         self.globals = globals_
@@ -138,6 +140,7 @@ class Room:
         params = "\n".join([self.params, *(case.params for case in cases)])
         head = HEAD.format(
             children=self.children,
+            disable_tcp="no" if self.tcp else "yes",
             globals=self.globals,
             modules="\n".join(f'loadmodule "{name}.so"' for name in self.modules),
             params=params,
@@ -199,7 +202,9 @@ class Pairs:
         for position, kind in enumerate(kinds):
             command = real_command() if kind == "real" else our_command()
             title = kind if kinds.index(kind) == position else f"{kind} again"
-            server = Server(title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare)
+            server = Server(
+                title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare, tcp=room.tcp
+            )
             try:
                 server.start()
             except StartFailed:

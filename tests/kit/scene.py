@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from .agent import PATIENCE, Agent, Missing
 from .server import Server
+from .stream_agent import StreamAgent
 from .transcript import Entry, Names, Transcript
 
 FENCE = "fence"
@@ -37,6 +38,15 @@ class Scene:
 
     def agents(self, *names: str) -> list[Agent]:
         return [self.agent(name) for name in names]
+
+    def stream(self, name: str) -> StreamAgent:
+        """An agent that uses TCP."""
+        agent = StreamAgent(name, self.name, self.server.address)
+        self._agents.append(agent)
+        return agent
+
+    def streams(self, *names: str) -> list[StreamAgent]:
+        return [self.stream(name) for name in names]
 
     @property
     def host(self) -> str:
@@ -93,7 +103,9 @@ class Scene:
         return transcript
 
     def _transcript(self, failure: str) -> Transcript:
-        ports = {self.server.port: "<server>"} | {agent.port: f"<{agent.name}>" for agent in self._agents}
+        ports = {self.server.port: "<server>"}
+        for agent in self._agents:
+            ports |= agent.ports
         names = Names(ports, self._masks)
         transcript = Transcript()
         arrivals = [(a.when, agent.name, a) for agent in self._agents for a in agent.arrivals]
@@ -102,7 +114,7 @@ class Scene:
             for arrival in agent.arrivals:
                 if self.retransmissions or not arrival.repeated:
                     again = "again: " if arrival.repeated else ""
-                    text = f"{agent.name} < {again}{texts[id(arrival)]}"
+                    text = f"{agent.name} < {arrival.label}{again}{texts[id(arrival)]}"
                     if arrival.repeated:
                         text = text.split("\r\n")[0]
                     transcript.add(agent.name, Entry(text, arrival.since_action))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 _BRANCH = re.compile(r"z9hG4bK(?P<index>[0-9a-f]{1,8})\.(?P<md5>[0-9a-f]{32})\.(?P<number>[0-9a-f]+)")
 _LOCAL_BRANCH = re.compile(r"z9hG4bK(?P<index>[0-9a-f]{1,8})\.(?P<random>[0-9a-f]{1,8}0*)\.(?P<number>[0-9a-f]+)")
 _TAG = re.compile(r"\b[0-9a-f]{32}([.-])[0-9a-f]{8}\b")
+_CONNECTION = re.compile(r";i=(?P<id>[0-9a-f]+)\b")
 _DATE = re.compile(r"\b(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT")
 _NUMBER = re.compile(r"(?<![0-9A-Za-z_])\d{5}(?![0-9A-Za-z_])")
 
@@ -62,6 +63,7 @@ class Names:
         text = _BRANCH.sub(lambda m: f"z9hG4bK{m['index']}.{self._name('md5', m['md5'])}.{m['number']}", text)
         text = _LOCAL_BRANCH.sub(lambda m: f"z9hG4bK<index>.{self._name('random', m['random'])}.{m['number']}", text)
         text = _TAG.sub(lambda m: self._name("tm-tag" if m[1] == "-" else "sl-tag", m[0]), text)
+        text = _CONNECTION.sub(lambda m: f";i={self._name('connection', m['id'])}", text)
         text = _DATE.sub("<date>", text)
         text = _NUMBER.sub(lambda m: self._ports.get(m[0], m[0]), text)
         for mask in self._masks:

@@ -116,6 +116,7 @@ def test_processes_are_named_as_kamailio_names_them(start: Callable[..., Server]
         "secondary timer",
         "Async Task Worker - default",
         "Async Task Worker - reg",
+        "tcp main process",
     ]
 
 

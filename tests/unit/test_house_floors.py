@@ -22,7 +22,7 @@ FLOORS = {
     "engine": {"config", "sip", "db", "shm", "script", "module", "log", "clock", "points"},
     "rpc": {"engine", "sip", "shm", "module", "log", "clock"},
     "modules": {"config", "sip", "db", "shm", "script", "engine", "rpc", "module", "log", "clock", "points"},
-    "transport": {"engine", "sip", "log", "process"},
+    "transport": {"engine", "sip", "shm", "log", "process"},
     "inspector": {"shm", "clock"},
     "process": {"engine", "sip", "shm", "script", "config", "module", "transport", "log", "clock", "options"},
 }

@@ -53,7 +53,7 @@ def forwarded(msg: Message) -> dict[str, object] | None:
     try:
         if not msg.is_request:
             destination = forward_destination(msg)
-            return sent(destination[1], build_reply_forward(msg)) if destination is not None else None
+            return sent(destination[1], build_reply_forward(msg, destination[2])) if destination is not None else None
         branch = branch_param(transaction_index(msg.call_id, msg.cseq_number), char_msg_val(msg))
         return sent(5064, build_forward(msg, via=via_line(FORWARDER, branch)))
     except BadMessage:

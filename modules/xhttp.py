@@ -1,0 +1,134 @@
+"""xhttp: HTTP requests that come over the TCP and TLS sockets of SIP, given to event_route[xhttp:request].
+
+The request is turned into something the rest of the server understands by a Via of its sender; its answer carries that
+as "Sia". Requests without a body mostly have no Content-Length, which needs `tcp_accept_no_cl=yes`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from kamailio_py.config.arguments import INT, STR
+from kamailio_py.config.host import RouteType
+from kamailio_py.log import get_logger
+from kamailio_py.module import Module, ModuleError, Param, function, pvar
+from kamailio_py.script.context import Context
+from kamailio_py.script.regex import compile_posix
+from kamailio_py.script.transformations.base import members, on_text
+from kamailio_py.sip.message import Message
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+    from kamailio_py.script.pvars import Getter, Inner
+
+log = get_logger("xhttp")
+
+EVENT = "xhttp:request"
+
+
+def is_http(msg: Message) -> bool:
+    return msg.version[:5].upper() == "HTTP/"
+
+
+URL = members(
+    {
+        "path": on_text(lambda text: text.partition("?")[0]),
+        "querystring": on_text(lambda text: text.partition("?")[2]),
+    }
+)
+"""The transformation {url.path}, {url.querystring}."""
+
+
+class XhttpApi:
+    """What other modules use: jsonrpcs, xmlrpc, ..."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+
+    def reply(self, ctx: Context, code: int, reason: str, ctype: str = "", body: str = "") -> int:
+        """Answer the HTTP request of this run; 1, or negative when nothing was sent. `ctype` is a Content-Type."""
+        msg = ctx.msg
+        if ctype:
+            msg.reply_headers.append(f"Content-Type: {ctype}\r\n")
+        if body:
+            msg.reply_body = body
+        if self.core.module("sl").reply(ctx, code, reason) < 0:
+            log.err("Error while sending reply")
+            return -1
+        return 1
+
+
+class Xhttp(Module):
+    """HTTP requests over SIP's connections."""
+
+    name = "xhttp"
+    event_routes = (EVENT,)
+    transformations = {"url": URL}
+    url_match = Param(str, "")
+    url_skip = Param(str, "")
+    event_callback = Param(str, "", unused=True)
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self.api = XhttpApi(core)
+
+    def mod_init(self) -> None:
+        entry = self.core.event_route(EVENT)
+        if entry is None:
+            raise ModuleError(f"failed to find event_route[{EVENT}]")
+        if self.core.module("sl") is None:
+            raise ModuleError("cannot bind to SL API")
+        self._entry = entry
+        self._match = self._pattern("url_match", self.url_match)
+        self._skip = self._pattern("url_skip", self.url_skip)
+        self.core.not_sip.append(self.request)
+
+    @staticmethod
+    def _pattern(name: str, text: str) -> re.Pattern[str] | None:
+        try:
+            return compile_posix(text) if text else None
+        except ValueError:
+            raise ModuleError(f"bad regular expression in {name} [{text}]") from None
+
+    def request(self, msg: Message) -> bool | None:
+        """Run the event route for an HTTP request; None if it is none, or not one of those that are wanted."""
+        if not is_http(msg) or msg.socket is None:
+            return None
+        if self._skip is not None and self._skip.search(msg.ruri):
+            return None
+        if self._match is not None and not self._match.search(msg.ruri):
+            return None
+        first, end, rest = msg.text.partition("\n")
+        host = f"[{msg.src_ip}]" if ":" in msg.src_ip else msg.src_ip
+        via = f"Via: SIP/2.0/{msg.proto.upper()} {host}:{msg.src_port}\r\n"
+        known = Message(f"{first}{end}{via}{rest}", msg.src_ip, msg.src_port, msg.socket)
+        known.id = msg.id
+        known.connection = msg.connection
+        known.is_proven = True  # its headers are not SIP's, whatever their names
+        core = self.core
+        ctx = Context(core, known)
+        for accept in core.pre_script:
+            if not accept(ctx):
+                return True
+        passed = core.run(self._entry, ctx, RouteType.REQUEST) >= 0
+        if not passed:
+            log.warn("error while trying script")
+        for finish in core.post_script:
+            finish(ctx)
+        return passed
+
+    @function("xhttp_reply", INT, STR, STR, STR, routes=RouteType.REQUEST)
+    def xhttp_reply(self, ctx: Context, code: int, reason: str, ctype: str, body: str) -> int:
+        if code < 100 or code > 700:
+            log.err("invalid code parameter")
+            return -1
+        if not reason:
+            log.err("invalid reason parameter")
+            return -1
+        return self.api.reply(ctx, code, reason, ctype, body)
+
+    @pvar("hu", type="str", inner=False, index=False)
+    def url(self, inner: Inner) -> Getter:
+        """$hu: the URL as it stands in the request, of a SIP request too; null in replies."""
+        return lambda ctx: ctx.msg.ruri if ctx.msg.is_request else None

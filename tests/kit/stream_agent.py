@@ -1,0 +1,175 @@
+"""User agents over TCP: a listening socket, a connection to the server, and those the server opens.
+
+Its own connection is opened with the first message and is what requests go over; replies go where their request came
+from. The end of a connection is an arrival like a message, so that it is compared too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import struct
+import time
+
+from .agent import PATIENCE, Agent, Arrival, Missing
+from .sip import Sip
+
+CLOSED = "closed"
+
+
+class Connection:
+    """One connection of an agent; `label` is what a transcript shows of it."""
+
+    def __init__(self, opened: socket.socket, label: str, name: str) -> None:
+        self.socket = opened
+        self.label = label
+        self.name = name
+        self.port = opened.getsockname()[1]
+        self.open = True
+        self.buffer = b""
+
+    def send(self, data: bytes) -> None:
+        with contextlib.suppress(ConnectionError):
+            self.socket.sendall(data)
+
+    def read(self) -> None:
+        """Take what is there."""
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:
+            self.open = False
+        self.buffer += data
+
+    def message(self) -> str | None:
+        """The next whole message of what was read, a keepalive for one."""
+        for blank in (b"\r\n\r\n", b"\r\n"):
+            if self.buffer.startswith(blank) and len(self.buffer) >= 2:
+                self.buffer = self.buffer[2:]
+                return "\r\n"
+        head, end, rest = self.buffer.partition(b"\r\n\r\n")
+        if not end:
+            return None
+        length = int(Sip((head + end).decode("latin-1")).first("Content-Length") or 0)
+        if len(rest) < length:
+            return None
+        size = len(head) + 4 + length
+        data, self.buffer = self.buffer[:size], self.buffer[size:]
+        return data.decode("latin-1")
+
+
+class StreamAgent(Agent):
+    """See the head of the file."""
+
+    transport = "TCP"
+    uri_params = ";transport=tcp"
+
+    def _open(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.connections: list[Connection] = []
+        self.own: Connection | None = None
+
+    @property
+    def ports(self) -> dict[int, str]:
+        names = super().ports
+        for connection in self.connections:
+            names.setdefault(connection.port, f"<{self.name} {connection.name}>")
+        return names
+
+    def connect(self) -> Connection:
+        """A connection to the server, to be the agent's own from now on."""
+        opened = socket.create_connection(self.server)
+        number = 1 + sum(c.name.startswith("connection") for c in self.connections)
+        self.own = self._add(opened, "" if number == 1 else f"(connection {number}) ", f"connection {number}")
+        return self.own
+
+    def _add(self, opened: socket.socket, label: str, name: str) -> Connection:
+        connection = Connection(opened, label, name)
+        self.connections.append(connection)
+        return connection
+
+    def close(self) -> None:
+        for connection in self.connections:
+            connection.socket.close()
+        self.listener.close()
+
+    # -- sending
+
+    def send(self, text: str) -> None:
+        self.raw(text.encode("latin-1"))
+
+    def raw(self, data: bytes) -> None:
+        """Send bytes over the agent's own connection."""
+        if self.own is None or not self.own.open:
+            self.connect()
+        assert self.own is not None
+        self._last_action = time.time()
+        self.own.send(data)
+
+    def _send_back(self, text: str, request: Sip) -> None:
+        connection = next(c for c in self.connections if c.port == request.source[1])
+        connection.send(text.encode("latin-1"))
+
+    def hang_up(self, reset: bool = False) -> None:
+        """Close the agent's own connection."""
+        assert self.own is not None
+        if reset:
+            self.own.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.own.socket.close()
+        self.own.open = False
+        self.own = None
+
+    def stop_listening(self) -> None:
+        self.listener.close()
+
+    # -- receiving
+
+    def expect_closed(self, timeout: float = PATIENCE) -> None:
+        """Wait until the server has closed a connection."""
+        self._expect_text(CLOSED, timeout)
+
+    def expect_pong(self, timeout: float = PATIENCE) -> None:
+        self._expect_text("\r\n", timeout)
+
+    def expect_http(self, timeout: float = PATIENCE) -> Sip:
+        """The next message that is no SIP."""
+        return self._expect_text("HTTP/", timeout)
+
+    def _expect_text(self, start: str, timeout: float) -> Sip:
+        deadline = time.monotonic() + timeout
+        while True:
+            for message in self._unread:
+                if message.text.startswith(start):
+                    self._unread.remove(message)
+                    return message
+            if not self._receive(deadline):
+                raise Missing(f"{self.name} waited {timeout:g} s for {start!r}")
+
+    def _receive(self, deadline: float) -> bool:
+        remaining = max(deadline - time.monotonic(), 0.0)
+        readable = [c.socket for c in self.connections if c.open]
+        if self.listener.fileno() >= 0:
+            readable.append(self.listener)
+        ready = select.select(readable, [], [], remaining)[0]
+        for found in ready:
+            if found is self.listener:
+                number = 1 + sum(c.name.startswith("incoming") for c in self.connections)
+                self._add(self.listener.accept()[0], f"(incoming {number}) ", f"incoming {number}")
+                continue
+            connection = next(c for c in self.connections if c.socket is found)
+            connection.read()
+            while (text := connection.message()) is not None:
+                self._arrived(connection, text)
+            if not connection.open:
+                self._arrived(connection, CLOSED)
+                connection.socket.close()
+        return bool(ready)
+
+    def _arrived(self, connection: Connection, text: str) -> None:
+        now = time.time()
+        message = Sip(text, ("127.0.0.1", connection.port))
+        self.arrivals.append(Arrival(message, now, now - self._last_action, False, connection.label))
+        self._unread.append(message)
