@@ -47,13 +47,14 @@ FACILITIES = {f"LOG_{name}": getattr(syslog, f"LOG_{name}") for name in _NAMES.s
 class Settings:
     """How this process logs; `configure` sets it, the process table index comes with forking."""
 
-    __slots__ = ("colour", "index", "level", "prefix", "stderr")
+    __slots__ = ("colour", "index", "level", "name", "prefix", "stderr")
 
     def __init__(self) -> None:
         self.level = 0
         self.stderr = True
         self.colour = False
         self.index = 0
+        self.name = "kamailio"
         self.prefix: str | Callable[[], str] = ""
 
 
@@ -65,8 +66,14 @@ def configure(*, level: int, stderr: bool, colour: bool = False, name: str = "ka
     settings.level = level
     settings.stderr = stderr
     settings.colour = colour
-    if not stderr:
-        syslog.openlog(name, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES.get(facility, syslog.LOG_DAEMON))
+    settings.name = name
+    set_facility(facility)
+
+
+def set_facility(facility: str) -> None:
+    """Have what is logged from now on go to this facility of syslog, where it goes to syslog."""
+    if not settings.stderr:
+        syslog.openlog(settings.name, syslog.LOG_PID | syslog.LOG_CONS, FACILITIES.get(facility, syslog.LOG_DAEMON))
 
 
 def colour(foreground: str, background: str) -> str:

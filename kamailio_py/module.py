@@ -17,7 +17,7 @@ A function returns an int as in Kamailio: > 0 true, < 0 false, 0 ends the script
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -53,7 +53,7 @@ class Param:
 
     def __init__(
         self,
-        type: type[int] | type[str],
+        type: type[int] | type[str] | tuple[type[int], type[str]],
         default: Any = None,
         *,
         name: str = "",
@@ -72,6 +72,30 @@ class Param:
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         return self if instance is None else self.default
+
+
+@dataclass(frozen=True, slots=True)
+class CfgVariable:
+    """A variable that cfg.set* may change while the server runs.
+
+    Its value is that of the module's parameter `parameter` (default: the one of the same name; "" for none).
+    """
+
+    name: str
+    help: str
+    text: bool = False
+    low: int | None = None
+    high: int | None = None
+    hidden: bool = False
+    """cfg.get and selects cannot read it."""
+    read_only: bool = False
+    check: Callable[[Any], Any] | None = None
+    """What is stored for a value; ValueError refuses it."""
+    parameter: str | None = None
+    default: int | str | None = None
+    """The value where there is no parameter."""
+    shown: Callable[[Any], Any] | None = None
+    """How cfg.diff shows the value, if not as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +211,8 @@ class Module:
     """Their group, if it is not the module's name."""
     selects: ClassVar[dict[str, Any]] = {}
     """Root of a select ("hf_value") -> what resolves the path behind it (script.selects.ROOTS)."""
+    cfg_variables: ClassVar[Sequence[CfgVariable]] = ()
+    """The group of the module's name in the cfg framework; after a change cfg_changed() is called."""
     transformations: ClassVar[dict[str, Any]] = {}
     """Class name ("s", "uri") -> script.transformations.Transformation, for modules that export some."""
 
@@ -203,6 +229,9 @@ class Module:
 
     def destroy(self) -> None:
         """In the main process, when the server stops."""
+
+    def cfg_changed(self) -> None:
+        """In every process, when it took over changes of the module's variables; the attributes have them."""
 
     # what is exported
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.arguments import INT
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module, Param, function
+from kamailio_py.module import CfgVariable, Module, Param, function
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -44,6 +44,8 @@ class Maxfwd(Module):
     """Max-Forwards checks."""
 
     name = "maxfwd"
+
+    cfg_variables = (CfgVariable("max_limit", "highest value of Max-Forwards that is passed on", low=0, high=255),)
 
     max_limit = Param(int, 70)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py import log as output
 from kamailio_py.config.arguments import FORMAT, POSITION, Fixup
 from kamailio_py.log import Level, get_logger, settings
-from kamailio_py.module import Module, ModuleError, Param, function, pvar
+from kamailio_py.module import CfgVariable, Module, ModuleError, Param, function, pvar
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -66,6 +66,7 @@ class Xlog(Module):
     """xlog() and its relatives."""
 
     name = "xlog"
+    cfg_variables = (CfgVariable("methods_filter", "methods that xlogm() is silent about, as bits"),)
 
     buf_size = Param(int, 4096)
     force_color = Param(int, 0)

@@ -17,6 +17,7 @@ from kamailio_py.config.nodes import RouteKind
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.addresses import Addresses
 from kamailio_py.engine.blocklist import SEND, Blocklist
+from kamailio_py.engine.cfg_variables import CfgVariables
 from kamailio_py.engine.databases import Databases
 from kamailio_py.engine.dns_cache import DnsCache
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
@@ -60,6 +61,7 @@ class Core:
         self.clock = clock or Clock()
         self.random = rng or random.Random()
         self.cfg = GlobalValues()
+        self.variables = CfgVariables(self)
         self.defines: dict[str, str] = {}
         self.define_modes: dict[str, str] = {}
         self.registry = Registry(self)
@@ -236,6 +238,7 @@ class Core:
         """Initialise what is the core's own, and the modules in load order; a ModuleError stops the start."""
         self.dns.create()
         self.blocklist.create()
+        self.variables.create()
         for module in self.modules.values():
             for name in module.statistics:
                 self.statistic(module.statistics_group or module.name, name)

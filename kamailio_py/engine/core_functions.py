@@ -197,19 +197,19 @@ class CoreFunctions:
 
     def known_group(self, name: str) -> str:
         """The name of a group of the config's own variables."""
-        if name not in self.core.cfg.groups:
+        if not self.core.variables.names(name) and name not in self.core.cfg.groups:
             raise ValueError(f'configuration group "{name}" not found')
         return name
 
     def cfg_select(self, ctx: Context, group: str, number: int) -> int:
         """Use an instance's values for the rest of this message."""
-        if self.core.cfg.groups.select(group, number):
+        if self.core.variables.select(group, number):
             return 1
         log.err(f"group instance '{group}[{number}]' does not exist")
         return E_UNSPEC
 
     def cfg_reset(self, ctx: Context, group: str) -> int:
-        self.core.cfg.groups.reset(group)
+        self.core.variables.unselect(group)
         return 1
 
     def execute(self, ctx: Context, command: str) -> int:

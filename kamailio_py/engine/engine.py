@@ -57,6 +57,10 @@ class Engine:
         self._forwarded = statistic("core", "fwd_requests")
         self._errors = statistic("core", "internal_errors")
         self._defaults = message_defaults(core.cfg)
+        variables = core.variables
+        self._variables = variables
+        self._changes, self._version = variables.changes.words, variables.changes.at
+        variables.watch("core", self._cfg_changed)
         self._prefix = core.registry.format(core.cfg.log_prefix) if core.cfg.log_prefix else None
         self._next_id = 0
         self._counters = core.shm.i64
@@ -65,8 +69,11 @@ class Engine:
     def receive(self, text: str, host: str, port: int, socket: ListenSocket, connection: int = 0) -> bool:
         """Process one datagram, or one message of a connection; False where it makes no sense or its route failed."""
         core = self.core
+        variables = self._variables
         if core.cfg.groups.selected:
-            core.cfg.groups.selected.clear()
+            variables.unselect_all()
+        if self._changes[self._version] != variables.version:
+            variables.take_over()
         for hook in core.network_in:
             changed = hook(text, host, port, socket)
             if changed is None:
@@ -86,6 +93,9 @@ class Engine:
         except Exception as error:
             self._failed(error)
         return False
+
+    def _cfg_changed(self) -> None:
+        self._defaults = message_defaults(self.core.cfg)
 
     def _request_in(self, msg: Message) -> bool:
         core = self.core

@@ -55,6 +55,7 @@ class Registry:
             if needed not in self.modules:
                 log.dbg(f"module {plain} needs {needed}, which is not loaded yet")
         self.modules[plain] = module
+        self.core.variables.declare(module)
         for export in module.functions():
             self._functions[export.name, written_arguments(export)] = export
         for pv in module.pvars():

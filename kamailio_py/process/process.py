@@ -31,7 +31,10 @@ class Shutdown(BaseException):
 
 
 class _Idle:
-    """`with process.idle:` around a blocking wait, the only place where a signal may interrupt."""
+    """`with process.idle:` around a blocking wait, the only place where a signal may interrupt.
+
+    What cfg.set* changed meanwhile is taken over before the process goes on.
+    """
 
     __slots__ = ("process",)
 
@@ -45,6 +48,7 @@ class _Idle:
 
     def __exit__(self, *error: object) -> None:
         self.process.waiting = False
+        self.process.core.variables.look()
 
 
 class Process:

@@ -225,22 +225,13 @@ def _destination(path: Path) -> Raw:
 # the server
 
 
-def config_value(core: Any, group: str, name: str) -> int | str | None:
-    """A custom parameter, or a global one in the group `core`."""
-    cfg = core.cfg
-    value = cfg.groups.get(group, name)
-    if value is None and group == "core":
-        value = getattr(cfg, name, None)
-    return value if isinstance(value, (int, str)) else None
-
-
 def _cfg_get(path: Path) -> Raw:
     if len(path) != 2:
         raise bad("cfg_get", 0)
     group, name = str(path[0]), str(path[1])
 
     def get(ctx: Context) -> str | None:
-        value = config_value(ctx.core, group, name)
+        value = ctx.core.variables.readable(group, name)
         return None if value is None else str(value)
 
     return get

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from kamailio_py import KAMAILIO_VERSION
+from kamailio_py.engine.cfg_variables import ChangeRefused
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, Inner, Setter
-from kamailio_py.script.selects import config_value, null_getter
+from kamailio_py.script.selects import null_getter
 from kamailio_py.script.values import Value
 
 from .table import Table
@@ -96,26 +97,19 @@ def _parameter(inner: Inner) -> tuple[str, str]:
 
 def _ccp(inner: Inner) -> Getter:
     group, name = _parameter(inner)
-    return lambda ctx: config_value(ctx.core, group, name)
+    return lambda ctx: ctx.core.variables.readable(group, name)
 
 
 def _set_ccp(inner: Inner) -> Setter:
     group, name = _parameter(inner)
 
     def set(ctx: Context, value: Value) -> bool:
-        cfg = ctx.core.cfg
         if value is None:
             return False
-        if cfg.groups.set(group, name, value):
-            return True
-        if group == "core" and hasattr(cfg, name):
-            setattr(cfg, name, value)
-            return True
-        module = ctx.core.module(group)
-        if module is None or name not in type(module).params():
-            log.err(f"failed to set the variable [{group}.{name}]")
+        try:
+            ctx.core.variables.set_now(group, -1, name, value)
+        except ChangeRefused:
             return False
-        setattr(module, type(module).params()[name].attribute, value)
         return True
 
     return set

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kamailio_py.config.arguments import RAW, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module, ModuleError, Param, function, pvar
+from kamailio_py.module import CfgVariable, Module, ModuleError, Param, function, pvar
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.nameaddr import NameAddr
 from kamailio_py.sip.uri import Uri
@@ -58,10 +58,19 @@ def charging_vector(text: str) -> ChargingVector | None:
     return ChargingVector(text, part("icid-value"), part("icid-generated-at"), part("orig-ioi"), part("term-ioi"))
 
 
+def positive(value: int) -> int:
+    if value <= 0:
+        raise ValueError(f"ring_timeout is not positive: {value}")
+    return value
+
+
 class Siputils(Checks, Uris, Contacts, Module):
     """SIP utilities."""
 
     name = "siputils"
+    cfg_variables = (
+        CfgVariable("ring_timeout", "seconds ring_insert_callid() remembers a call", hidden=True, check=positive),
+    )
 
     options_accept = Param(str, "*/*")
     options_accept_encoding = Param(str, "")

@@ -28,6 +28,7 @@ from kamailio_py.modules.tm.acks import Acks
 from kamailio_py.modules.tm.api import EVENTS, Api
 from kamailio_py.modules.tm.cancel import Canceling
 from kamailio_py.modules.tm.cell import Flag
+from kamailio_py.modules.tm.cfg import CFG_VARIABLES
 from kamailio_py.modules.tm.client import Client
 from kamailio_py.modules.tm.contacts import Contacts
 from kamailio_py.modules.tm.failure import Failures
@@ -71,6 +72,7 @@ class Tm(
     """Transactions: stateful forwarding and answering, suspension."""
 
     name = "tm"
+    cfg_variables = CFG_VARIABLES
     event_routes = ("tm:branch-failure:", "tm:local-request", "tm:local-response")
 
     def __init__(self, core: Core) -> None:
@@ -87,12 +89,9 @@ class Tm(
         self.u64 = shm.u64
         self.arena = shm.arena
         self.wheel = shm.wheel
-        self.invite_flags = Flag.INVITE | (Flag.AUTO_INV_100 if self.auto_inv_100 else 0)
+        self.cfg_changed()
         self.locks: list[Lock] = []
         self.mask = 0
-        self.no_routes = (
-            0, 0, 0, 0, self.fr_timer, self.fr_inv_timer, self.retr_timer1, self.retr_timer2,
-        )  # fmt: skip
         self.table = CellTable(self)
         self.state = State(self)
         self.matching = Matching(self)
@@ -110,6 +109,13 @@ class Tm(
         self.serial = Contacts(core, self.contacts_avp, self.contact_flows_avp)
         core.post_script.append(self.server.finish)
         core.reply_handlers.append(self.replies.received)
+
+    def cfg_changed(self) -> None:
+        """What is made of parameters for every new transaction."""
+        self.invite_flags = Flag.INVITE | (Flag.AUTO_INV_100 if self.auto_inv_100 else 0)
+        self.no_routes = (
+            0, 0, 0, 0, self.fr_timer, self.fr_inv_timer, self.retr_timer1, self.retr_timer2,
+        )  # fmt: skip
 
     def child_init(self, rank: int) -> None:
         self.matching.interested_in_acks = bool(self.events["e2e-ack"])

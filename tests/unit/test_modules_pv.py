@@ -12,6 +12,7 @@ from kamailio_py.clock import VirtualClock
 from kamailio_py.config.errors import Position
 from kamailio_py.config.known import known_exports
 from kamailio_py.config.nodes import CustomParameter
+from kamailio_py.engine.cfg_variables import CfgVariables
 from kamailio_py.engine.groups import Groups
 from kamailio_py.module import Module, RpcFault
 from kamailio_py.modules.pv import Pv
@@ -46,6 +47,7 @@ class Server:
         self.cfg = SimpleNamespace(groups=Groups(), server_id=3, debug=2)
         self.modules: dict[str, Module] = {}
         self.commands = None
+        self.variables = CfgVariables(self)
         self.pvars = core_pvars.registry({})
         self.registry = SimpleNamespace(pvars=self.pvars)
 
