@@ -1,7 +1,7 @@
 """The cfg framework: variables that can be changed while the server runs, `core.variables`.
 
-A variable has a group (`core`, `tcp`, a module's name, one of the config's own) and lives where its reader looks for it:
-in `core.cfg`, in an attribute of the module, in `core.cfg.groups`. A change is made in shared memory
+A variable has a group (`core`, `tcp`, a module's name, one of the config's own) and lives where its reader looks for
+it: in `core.cfg`, in an attribute of the module, in `core.cfg.groups`. A change is made in shared memory
 (cfg_changes.py); each process takes it over before its next message, task or timer (`look()`), so that no script
 sees a value change under its hands. Instances of a group, `group[2]`, have values of their own that cfg_select() puts
 in force for one message.

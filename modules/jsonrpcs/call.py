@@ -69,7 +69,9 @@ def _integer(value: Any) -> int:
 def _type(value: Any) -> int:
     if value is None or isinstance(value, bool):
         return TYPES[value]
-    return 3 if isinstance(value, (int, float)) else 4 if isinstance(value, str) else 5 if isinstance(value, list) else 6
+    return (
+        3 if isinstance(value, (int, float)) else 4 if isinstance(value, str) else 5 if isinstance(value, list) else 6
+    )
 
 
 class Answer(NamedTuple):

@@ -1,7 +1,7 @@
 """Requests from a FIFO; each answer goes to a FIFO of the caller's, named in the request, in `fifo_reply_dir`.
 
-Bytes come as a stream: a document ends with the brace that closes it. One that stays incomplete for a second, or is longer
-than any request, is thrown away, so that no caller spoils it for the next one.
+Bytes come as a stream: a document ends with the brace that closes it. One that stays incomplete for a second, or is
+longer than any request, is thrown away, so that no caller spoils it for the next one.
 """
 
 from __future__ import annotations
