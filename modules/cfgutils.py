@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.arguments import INT, STR, Fixup
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.log import Level, get_logger
-from kamailio_py.module import Module, ModuleError, Param, function, pvar
+from kamailio_py.module import Module, ModuleError, Param, RpcFault, function, pvar, rpc
 from kamailio_py.shm.records import Record, u64
 from kamailio_py.sip.hash import case_hash, core_hash
 
 if TYPE_CHECKING:
+    from kamailio_py.rpc.call import Call
     from kamailio_py.script.context import Context
     from kamailio_py.script.pvars import Getter, Inner
     from kamailio_py.shm.locks import Lock
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 log = get_logger("cfgutils")
 
 LARGEST_SET = 14
+INVALID = (500, "Invalid Parameters")
 
 
 class Shared(Record):
@@ -157,6 +159,55 @@ class Cfgutils(Module):
     @function("is_gflag", FLAG)
     def is_gflag(self, ctx: Context, flag: int) -> int:
         return 1 if self._words[self._flags] & flag else -1
+
+    # RPC; flags are given as bits there
+
+    @rpc("cfgutils.set_gflag", "d", "Sets global flags: the sum of their bits.", missing=INVALID)
+    def rpc_set_gflag(self, call: Call, flags: int) -> None:
+        self._words[self._flags] |= flags & 0xFFFFFFFF
+
+    @rpc("cfgutils.reset_gflag", "d", "Resets global flags: the sum of their bits.", missing=INVALID)
+    def rpc_reset_gflag(self, call: Call, flags: int) -> None:
+        self._words[self._flags] &= ~(flags & 0xFFFFFFFF)
+
+    @rpc("cfgutils.is_gflag", "d", "Whether all of these global flags are set.", missing=INVALID)
+    def rpc_is_gflag(self, call: Call, flags: int) -> str:
+        wanted = flags & 0xFFFFFFFF
+        return "TRUE" if self._words[self._flags] & wanted == wanted else "FALSE"
+
+    @rpc("cfgutils.get_gflags", "", "The global flags.")
+    def rpc_get_gflags(self, call: Call) -> str:
+        flags = self._words[self._flags]
+        return f"0x{flags:X} ({flags})"
+
+    @rpc("cfgutils.rand_set_prob", "d", "Sets the probability of rand_event(), in percent.", missing=INVALID)
+    def rpc_rand_set_prob(self, call: Call, percent: int) -> None:
+        if not 0 <= percent <= 100:
+            log.err(f"incorrect probability <{percent}>")
+            raise RpcFault(500, "Invalid Percent")
+        self._words[self._probability] = percent
+
+    @rpc("cfgutils.rand_reset_prob", "", "Sets the probability of rand_event() to what it was at the start.")
+    def rpc_rand_reset_prob(self, call: Call) -> None:
+        self._words[self._probability] = self.initial_probability
+
+    @rpc("cfgutils.rand_get_prob", "", "The probability of rand_event().")
+    def rpc_rand_get_prob(self, call: Call) -> str:
+        return f"actual probability: {self._words[self._probability]} percent"
+
+    @rpc("cfgutils.get_config_hash", "", "MD5 of the file `hash_file` as it was at the start.")
+    def rpc_get_config_hash(self, call: Call) -> str:
+        return self.config_hash
+
+    @rpc("cfgutils.check_config_hash", "", "Whether the file `hash_file` is still what it was.")
+    def rpc_check_config_hash(self, call: Call) -> str:
+        if not self.hash_file:
+            raise RpcFault(500, "No hash file")
+        try:
+            now = hashlib.md5(Path(self.hash_file).read_bytes()).hexdigest()
+        except OSError:
+            raise RpcFault(500, "Failed to hash the file") from None
+        return "Identical hash" if now == self.config_hash else "Different hash"
 
     # locks
 

@@ -104,6 +104,7 @@ class Ctl(Module):
         if command is None:
             call.fail(RpcFault(500, f"command {name} not found"))
         else:
+            self.core.shm.processes.begin(f"rpc {name}".encode("latin-1", "replace"))
             self.commands.run(command, call)
         return call.packet, True
 

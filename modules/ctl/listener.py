@@ -48,11 +48,11 @@ class Listener:
         select = self._selector = selectors.DefaultSelector()
         for listening in self.addresses:
             select.register(listening.socket or listening.fifo, selectors.EVENT_READ, listening)
-        beat, now_ms = process.core.shm.processes.beat, process.core.clock.ms
+        processes, now_ms = process.core.shm.processes, process.core.clock.ms
         while not process.stopping:
             with process.idle:
                 ready = select.select(ROUND)
-            beat(now_ms())
+            processes.beat(now_ms())
             for key, events in ready:
                 if isinstance(key.data, Stream):
                     self._stream_ready(key.data, events)
@@ -62,6 +62,7 @@ class Listener:
                     self._accept(key.data)
                 else:
                     self._datagram(key.data)
+            processes.finish()
             now = time.monotonic()
             for stream in [each for each in self.streams if each.expired(now)]:
                 self._close(stream)

@@ -34,6 +34,8 @@ loadmodule "tm.so"
 loadmodule "sl.so"
 loadmodule "pv.so"
 loadmodule "async.so"
+loadmodule "cfgutils.so"
+modparam("cfgutils", "initial_gflags", 4)
 modparam("pv", "shvset", "x=i:3")
 modparam("pv", "shvset", "text=s:some text")
 modparam("async", "workers", 1)
@@ -151,6 +153,27 @@ COMMANDS = [
     "dst_blocklist.view",
     "dst_blocklist.delete_all",
     "dst_blocklist.view",
+    "cfgutils.get_gflags",
+    "cfgutils.is_gflag 4",
+    "cfgutils.is_gflag 2",
+    "cfgutils.set_gflag 26",
+    "cfgutils.get_gflags",
+    "cfgutils.is_gflag 6",
+    "cfgutils.is_gflag 0",
+    "cfgutils.reset_gflag 4",
+    "cfgutils.get_gflags",
+    "cfgutils.is_gflag",
+    "cfgutils.set_gflag x",
+    "cfgutils.reset_gflag",
+    "cfgutils.rand_get_prob",
+    "cfgutils.rand_set_prob 50",
+    "cfgutils.rand_get_prob",
+    "cfgutils.rand_set_prob 101",
+    "cfgutils.rand_set_prob",
+    "cfgutils.rand_reset_prob",
+    "cfgutils.rand_get_prob",
+    "cfgutils.get_config_hash",
+    "cfgutils.check_config_hash",
     "nosuch",
     "nosuch.command a b",
 ]
@@ -237,7 +260,7 @@ def test_every_command_says_the_same(pair: Pair) -> None:
 
 def test_ours_has_every_command_of_the_same_modules(pair: Pair) -> None:
     real, ours = (set(pair.said(server, "system.listMethods").split()) for server in pair.servers)
-    groups = ("core.", "system.", "dns.", "dst_blocklist.", "ctl.", "pv.")
+    groups = ("core.", "system.", "dns.", "dst_blocklist.", "ctl.", "pv.", "cfgutils.")
     assert {name for name in real if name.startswith(groups)} <= ours
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from kit.local import Local
 from kit.memory import fork, wait
+from kit.rpc import invoke
 from kit.scripts import Scripts
 
 from kamailio_py.engine.boot import ConfigRejected
-from kamailio_py.module import ModuleError
+from kamailio_py.module import ModuleError, RpcFault
 
 HEAD = """
 modparam("cfgutils", "initial_probability", 0)
@@ -138,3 +139,18 @@ def test_wrong_at_load(statement: str, words: str) -> None:
 def test_probability_is_a_percentage() -> None:
     with pytest.raises(ModuleError, match="invalid probability <101>"):
         Local('loadmodule "cfgutils"\nmodparam("cfgutils", "initial_probability", 101)\nrequest_route { ; }')
+
+
+def test_the_hash_over_rpc(tmp_path: Path) -> None:
+    hashed = tmp_path / "hashed"
+    hashed.write_text("x")
+    with Local(
+        f'loadmodule "cfgutils"\nmodparam("cfgutils", "hash_file", "{hashed}")\nrequest_route {{ drop; }}'
+    ) as server:
+        assert invoke(server.core, "cfgutils.get_config_hash") == ["9dd4e461268c8034f5c8564e155c67a6"]
+        assert invoke(server.core, "cfgutils.check_config_hash") == ["Identical hash"]
+        hashed.write_text("y")
+        assert invoke(server.core, "cfgutils.check_config_hash") == ["Different hash"]
+        hashed.unlink()
+        with pytest.raises(RpcFault, match="Failed to hash the file"):
+            invoke(server.core, "cfgutils.check_config_hash")
