@@ -323,3 +323,28 @@ def test_interactive(pair: Pair) -> None:
         text = kamcmd(pair.path(server), stdin=lines)
         said.append(named("", text.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")))
     assert said[0] == said[1]
+
+
+def test_connections() -> None:
+    """core.tcp_info, tcp_list and psa with a listening TCP socket and a connection that was used."""
+    cfg = CFG.replace("disable_tcp=yes\n", "tcp_children=2\n")
+    said = []
+    for name, command in (("rpc-tcp-real", real_command()), ("rpc-tcp-ours", our_command())):
+        server = Server(name, command, cfg, tcp=True)
+        try:
+            server.start()
+            with socket.create_connection(server.address, timeout=5) as agent:
+                port = agent.getsockname()[1]
+                via = f"Via: SIP/2.0/TCP 127.0.0.1:{port};branch=z9hG4bK1\r\n"
+                head = f"OPTIONS sip:x@127.0.0.1 SIP/2.0\r\n{via}From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+                agent.sendall(f"{head}Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode())
+                assert agent.recv(4096).startswith(b"SIP/2.0 200")
+                text = "".join(
+                    kamcmd(str(server.directory / "run" / "kamailio_ctl"), asked)
+                    for asked in ("core.tcp_info", "core.tcp_list", "core.psa", "core.sockets_list")
+                )
+            text = text.replace(str(server.port), "PORT").replace(str(port), "AGENT")
+            said.append(re.sub(r"(ref_count|timeout): \d+", r"\1: N", named("", text)))
+        finally:
+            server.stop()
+    assert said[0] == said[1]
