@@ -1,8 +1,10 @@
 """What a transaction is in shared memory: the cell, its branches, and the CANCELs of branches.
 
-Declarations only. A cell is followed, in the same arena block, by the request as it was received; a branch by
-the request as it was sent; a CANCEL by its own text. All words that more than one process writes are changed under the
-lock of the cell's bucket. A pending timer counts as a reference to the cell.
+Declarations only. A cell is followed, in the same arena block, by the request as it was received and by room for the
+final reply; a branch by the request as it was sent; a CANCEL by its own text. The branch that guards the first
+suspension lies in the cell. So a transaction that is answered here is one block, suspended or not. All words that more
+than one process writes are changed under the lock of the cell's bucket. A pending timer counts as a reference to the
+cell.
 """
 
 from __future__ import annotations
@@ -67,8 +69,35 @@ class BranchFlag:
     UNSENT = 1 << 9  # onsend_route or the transport refused it: never picked
 
 
+class Branch(Record):
+    """One client transaction of a cell: a request that was sent, or the blind branch of a suspension."""
+
+    cell = u64("its cell")
+    number = u32("index in the cell")
+    flags = u32("see BranchFlag")
+    status = u32("status of the last reply, 0 before the first; 408 and others also when made here")
+    interval = u32("retransmission interval now, in ms")
+    fr_due = u64("monotonic milliseconds of the final response timer: a timer that fires earlier was set anew")
+    text_size = u32("length of the request as sent")
+    meta_size = u32("length of the marshalled notes (uri, ruid, ...) that follow the text")
+    dst_port = u32("port it was sent to")
+    socket = u32("index of the socket it was sent from")
+    on_failure = u32("number of the failure_route")
+    on_reply = u32("number of the onreply_route")
+    on_branch_failure = u32("number of the event route")
+    branch_flags = u32("branch flags of the script")
+    proto = text(8, "transport")
+    dst_host = text(48, "address it was sent to")
+
+    fr = embedded(TimerNode, "final response timer")
+    retr = embedded(TimerNode, "retransmission timer")
+    reply = u64("stored final reply: text, source, state of the script")
+    cancel = u64("CANCEL sent for it")
+    ack = u64("stored ACK of a local INVITE, sent again for a repeated 2xx")
+
+
 class Cell(Record):
-    """One transaction. Fields up to `message_flags` are written when it is made, the others start as zero."""
+    """One transaction. Fields up to `room` are written when it is made, the others start as zero."""
 
     next = u64("next cell of the bucket")
     prev = u64("previous cell of the bucket")
@@ -95,6 +124,8 @@ class Cell(Record):
     target_size = u32("length of the address replies go to, which follows that")
     text_size = u32("length of the request's text, which follows that")
     message_flags = u32("message flags of the script")
+    room_size = u32("bytes behind the text, for the final reply")
+    room = u64("where they are")
 
     state = u32("see State")
     status = u32("status of the last reply sent upstream, 0 before the first")
@@ -110,8 +141,11 @@ class Cell(Record):
     connection = u32("id of the connection the request came over, 0 for UDP")
     reply_flags = u32("1: open no connection for replies, 2: close it after one")
     mail = u64("first event that waits until the one at work is done; see turn.py")
-    reply = u64("stored text of the last reply, sent again on retransmissions")
-    skeleton = u64("what replies to a suspended request have in common, see stored.py")
+    reply = u64("text of the last reply, sent again on retransmissions: in the room, or a block of its own")
+    reply_size = u32("its length")
+    skeleton_size = u32(
+        "length of what replies have in common, see stored.py: in the room until the final one is there"
+    )
     script = u64("script state as marshal wrote it, 0 if the script changed nothing")
     attributes = u64("AVPs, XAVPs, XAVUs and XAVIs as marshal wrote them, 0 if there are none")
     data = u64("what a module keeps with it: (callback name, data) of a local transaction")
@@ -121,33 +155,7 @@ class Cell(Record):
     retr = embedded(TimerNode, "retransmission of the final reply")
     md5 = text(32, "middle part of the branch parameter, once it was computed")
     branch = words(MAX_BRANCHES, "offsets of the branches")
-
-
-class Branch(Record):
-    """One client transaction of a cell: a request that was sent, or the blind branch of a suspension."""
-
-    cell = u64("its cell")
-    number = u32("index in the cell")
-    flags = u32("see BranchFlag")
-    status = u32("status of the last reply, 0 before the first; 408 and others also when made here")
-    interval = u32("retransmission interval now, in ms")
-    fr_due = u64("monotonic milliseconds of the final response timer: a timer that fires earlier was set anew")
-    text_size = u32("length of the request as sent")
-    meta_size = u32("length of the marshalled notes (uri, ruid, ...) that follow the text")
-    dst_port = u32("port it was sent to")
-    socket = u32("index of the socket it was sent from")
-    on_failure = u32("number of the failure_route")
-    on_reply = u32("number of the onreply_route")
-    on_branch_failure = u32("number of the event route")
-    branch_flags = u32("branch flags of the script")
-    proto = text(8, "transport")
-    dst_host = text(48, "address it was sent to")
-
-    fr = embedded(TimerNode, "final response timer")
-    retr = embedded(TimerNode, "retransmission timer")
-    reply = u64("stored final reply: text, source, state of the script")
-    cancel = u64("CANCEL sent for it")
-    ack = u64("stored ACK of a local INVITE, sent again for a repeated 2xx")
+    blind = embedded(Branch, "the blind branch of the first suspension")
 
 
 class Cancel(Record):
@@ -182,7 +190,7 @@ def _head(record: type[Record], last: str) -> struct.Struct:
     return struct.Struct(layout)
 
 
-CELL_HEAD = _head(Cell, "message_flags")
+CELL_HEAD = _head(Cell, "room")
 CELL_REST = bytes(Cell.SIZE - CELL_HEAD.size)
 BRANCH_HEAD = _head(Branch, "dst_host")
 BRANCH_REST = bytes(Branch.SIZE - BRANCH_HEAD.size)

@@ -43,6 +43,7 @@ log = get_logger("tm")
 
 _BRANCHES, _STATE, _REFS, _METHOD = Cell.branches >> 2, Cell.state >> 2, Cell.refs >> 2, Cell.method >> 2
 _STATUS, _SUSPENDED, _FR = Cell.status >> 2, Cell.suspended >> 2, Cell.fr >> 2
+_ROOM_SIZE, _SKELETON_SIZE = Cell.room_size >> 2, Cell.skeleton_size >> 2
 _ON_FAILURE, _ON_BRANCH_FAILURE = Cell.on_failure >> 2, Cell.on_branch_failure >> 2
 _OFFSETS = Cell.branch >> 3
 _RELAYED, _ROUTE = int(What.RELAYED), int(What.ROUTE)
@@ -206,20 +207,23 @@ class Client:
         t.lock.release()
         return number
 
-    def add_blind(self, t: Transaction, state: int) -> int:
+    def add_blind(self, t: Transaction, state: int, skeleton: bytes = b"") -> int:
         """Add a blind branch, whose timer guards a suspension, and set the cell's state in the same moment.
 
         Its number, or an error number: E_CANCELED when a CANCEL came first, E_SCRIPT when a final reply was sent.
+        `skeleton` is kept in the cell if there is room, see stored.py. For the process whose run it is.
         """
         tm = self.tm
         if t.branches >= self.limit:
             log.err("maximum number of branches exceeded")
             return errors.E_TOO_MANY_BRANCHES
-        block = tm.arena.alloc(Branch.SIZE, tm.table.branches)
-        if not block:
-            log.err("no more share memory")
-            return errors.E_OUT_OF_MEM
         u32, u64, word = t.u32, t.u64, t.word
+        block = own = t.offset + Cell.blind
+        if u64[block >> 3]:
+            block = tm.arena.alloc(Branch.SIZE, tm.table.branches)
+            if not block:
+                log.err("no more share memory")
+                return errors.E_OUT_OF_MEM
         due = tm.core.clock.ms() + u32[word + _FR]
         tm.memory[block : block + Branch.SIZE] = _BLIND
         u64[(block + Branch.cell) >> 3] = t.offset
@@ -237,8 +241,13 @@ class Client:
             refused = errors.E_TOO_MANY_BRANCHES
         if refused:
             t.lock.release()
-            tm.arena.free(block)
+            if block != own:
+                tm.arena.free(block)
             return refused
+        if skeleton and len(skeleton) <= u32[word + _ROOM_SIZE]:
+            room = u64[(t.offset + Cell.room) >> 3]
+            tm.memory[room : room + len(skeleton)] = skeleton
+            u32[word + _SKELETON_SIZE] = len(skeleton)
         u32[(block + Branch.number) >> 2] = number
         u64[(t.offset >> 3) + _OFFSETS + number] = block
         tm.wheel.add(block + Branch.fr, due, tm.timers.fr_kind)

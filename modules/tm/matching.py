@@ -156,7 +156,4 @@ class Matching:
         stored = Message(t.text())
         if stored.call_id != msg.call_id or stored.cseq[0] != msg.cseq[0] or stored.from_.tag != msg.from_.tag:
             return False
-        block = t.get_word(Cell.reply)
-        if not block or t.status < 200:
-            return False
-        return Message(self.tm.arena.load(block).decode("latin-1")).to.tag == msg.to.tag
+        return t.status >= 200 and Message(t.reply_text()).to.tag == msg.to.tag

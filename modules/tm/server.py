@@ -40,7 +40,9 @@ log = get_logger("tm")
 _STATUS, _FLAGS, _STATE, _RELAYED, _REFS, _BRANCHES = (
     getattr(Cell, name) >> 2 for name in ("status", "flags", "state", "relayed", "refs", "branches")
 )
-_METHOD = Cell.method >> 2
+_METHOD, _ROOM_SIZE, _REPLY_SIZE, _SKELETON_SIZE = (
+    getattr(Cell, name) >> 2 for name in ("method", "room_size", "reply_size", "skeleton_size")
+)
 _TIMER = Cell.timer
 _CREATED, _REPLIED = int(What.CREATED), int(What.REPLIED)
 
@@ -192,9 +194,11 @@ class Server:
         """Make and send a reply to `msg`, the request of `t`; 1, or negative and nothing was sent."""
         tm = self.tm
         if isinstance(msg, StoredRequest) and msg.untouched and code >= 180 and not headers:
-            skeleton = t.u64[(t.offset + Cell.skeleton) >> 3]
-            if skeleton:
-                common = tm.arena.load(skeleton).decode("latin-1")
+            size = t.u32[t.word + _SKELETON_SIZE]
+            if size:
+                # should a final reply be written over it meanwhile, this one is refused
+                room = t.u64[(t.offset + Cell.room) >> 3]
+                common = tm.memory[room : room + size].decode("latin-1")
                 if self.publish(t, code, answer(code, reason, common, tm.core.server_header), relayed) < 0:
                     return -1
                 t.done |= REPLIED
@@ -223,22 +227,29 @@ class Server:
         """
         tm = self.tm
         data = text.encode("latin-1")
-        block = self._store(data, tm.table.replies)
-        if not block:
-            log.err("cannot allocate shmem buffer")
-            return -1
+        size = len(data)
         u32, u64, word = t.u32, t.u64, t.word
+        block = room = u64[(t.offset + Cell.room) >> 3]
+        if code < 200 or size > u32[word + _ROOM_SIZE]:
+            block = self._store(data, tm.table.replies)
+            if not block:
+                log.err("cannot allocate shmem buffer")
+                return -1
         place = (t.offset + Cell.reply) >> 3
         pending: list[int] = []
         t.lock.acquire()
         before = u32[word + _STATUS]
         if before >= 200:
             t.lock.release()
-            tm.arena.free(block)
+            if block != room:
+                tm.arena.free(block)
             log.dbg(f"can't generate {code} reply when a final {before} was sent out")
             return -1
         old = u64[place]
+        if block == room:
+            tm.memory[room : room + size] = data
         u64[place] = block
+        u32[word + _REPLY_SIZE] = size
         u32[word + _STATUS] = code
         u32[word + _RELAYED] = relayed
         if code >= 200:

@@ -39,10 +39,12 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-_FLAGS, _STATE, _SUSPENDED, _RESUMES, _REFS, _AT, _BY = (
+_FLAGS, _STATE, _SUSPENDED, _RESUMES, _REFS, _AT, _BY, _STATUS, _SKELETON_SIZE = (
     getattr(Cell, name) >> 2
-    for name in ("flags", "state", "suspended", "resumes", "refs", "suspended_at", "suspended_by")
-)
+    for name in (
+        "flags", "state", "suspended", "resumes", "refs", "suspended_at", "suspended_by", "status", "skeleton_size",
+    )
+)  # fmt: skip
 _OVER = Flag.DEAD | Flag.IN_AGONY
 _CLAIMABLE = (State.SUSPENDED, State.CANCELED)
 _SUSPEND, _RESUME = int(What.SUSPENDED), int(What.RESUMED)
@@ -97,14 +99,13 @@ class Suspension:
             return -1
         if msg.flags != t.get(Cell.message_flags):
             t.set(Cell.message_flags, msg.flags)
-        if not t.u64[(t.offset + Cell.skeleton) >> 3]:
-            self._keep_skeleton(t, msg)
+        skeleton = "" if t.u32[t.word + _SKELETON_SIZE] else self._skeleton(msg)
         t.u32[t.word + _AT] = self._u32[self._identity.place]
         t.u32[t.word + _BY] = self._identity.slot + 1
         points.point("tm.suspend.saved")
         # From here on another process may resume it: nothing of the cell is this run's any more.
         t.done |= FORWARDED
-        number = tm.client.add_blind(t, State.SUSPENDED)
+        number = tm.client.add_blind(t, State.SUSPENDED, skeleton.encode("latin-1"))
         if number >= 0:
             return 0
         t.done &= ~FORWARDED
@@ -116,13 +117,9 @@ class Suspension:
         log.err("failed to add the blind UAC")
         return -1
 
-    def _keep_skeleton(self, t: Transaction, msg: Message) -> None:
-        """Prepare replies for whoever resumes; without it they are made from the request."""
-        skeleton = skeleton_of(msg, "" if msg.to.tag else self.tm.server.totag.tag(msg))
-        if skeleton:
-            t.u64[(t.offset + Cell.skeleton) >> 3] = self.tm.arena.store(
-                skeleton.encode("latin-1"), self.tm.table.replies
-            )
+    def _skeleton(self, msg: Message) -> str:
+        """What whoever resumes answers from; without it replies are made from the request."""
+        return skeleton_of(msg, "" if msg.to.tag else self.tm.server.totag.tag(msg))
 
     def _answer_canceled(self, t: Transaction) -> None:
         """Nothing will resume a cancelled request: answer it, unless the CANCEL's process was faster."""
@@ -167,11 +164,12 @@ class Suspension:
     def cancel(self, index: int, label: int) -> int:
         """t_cancel_suspend(): the script that suspended goes on after all."""
         tm = self.tm
-        t = tm.table.find_ident(index, label)
+        t = tm.table.seek(index, label)
         if t is None:
             log.err("active transaction not found")
             return -1
         result = self._claim(t, State.ACTIVE)
+        t.lock.release()
         if result < 0:
             log.err("transaction is not suspended")
         tm.table.release(t)
@@ -180,21 +178,20 @@ class Suspension:
     # resuming
 
     def _claim(self, t: Transaction, state: int) -> int:
-        """Take a suspended request: 0 it is ours, 1 nothing is to be done any more, -1 it is gone, -2 not suspended."""
+        """Take a suspended request: 0 it is ours, 1 nothing is to be done any more, -1 it is gone, -2 not suspended.
+
+        The lock is held.
+        """
         u32, word = t.u32, t.word
-        t.lock.acquire()
         if u32[word + _FLAGS] & _OVER:
-            t.lock.release()
             return -1
         waiting = u32[word + _SUSPENDED]
         before = u32[word + _STATE]
         if not waiting or before not in _CLAIMABLE:
-            t.lock.release()
             return -2
         branch = t.branch(waiting - 1)
         status = (branch + Branch.status) >> 2
         if before == State.CANCELED or u32[status] >= 200:
-            t.lock.release()
             return OTHER_THAN_SUSPENDED
         if self.tm.wheel.cancel(branch + Branch.fr):
             u32[word + _REFS] -= 1
@@ -203,7 +200,6 @@ class Suspension:
         u32[word + _SUSPENDED] = 0
         u32[word + _STATE] = state
         t.resumed = u32[word + _RESUMES] = u32[word + _RESUMES] + 1
-        t.lock.release()
         return 0
 
     def resume(
@@ -211,34 +207,36 @@ class Suspension:
     ) -> int:
         """See Api.resume."""
         tm = self.tm
-        t = tm.table.find_ident(index, label)
+        points.point("tm.resume.begun")
+        t = tm.table.seek(index, label)
         if t is None:
             log.warn("active transaction not found")
             return -1
-        points.point("tm.resume.found")
+        result = self._claim(t, State.CONTINUING)
+        number = self._claim_reply(t) if result == -2 else -1
+        t.lock.release()
+        released = False
         try:
-            result = self._claim(t, State.CONTINUING)
             if result == 0:
                 tm.server.trace(_RESUME, index, label, entry.number if entry is not None else 0)
                 points.point("tm.resume.claimed")
-                self._continue(t, entry, prepare)
+                released = self._continue(t, entry, prepare)
+                return 1
+            if number >= 0:
+                points.point("tm.resume.claimed")
+                self._continue_reply(t, number, entry, prepare)
                 return 1
             if result == -1:
                 log.warn("active transaction not found")
-                return -1
-            if result == -2:
-                number = self._claim_reply(t)
-                if number >= 0:
-                    points.point("tm.resume.claimed")
-                    self._continue_reply(t, number, entry, prepare)
-                    return 1
+            elif result == -2:
                 log.warn(f"transaction is not suspended [{index}:{label}]")
             return result
         finally:
-            tm.table.release(t)
+            if not released:
+                tm.table.release(t)
 
-    def _continue(self, t: Transaction, entry: Entry | None, prepare: Callable[[Context], Any] | None) -> None:
-        """Run the route on the request and answer it if nobody else will."""
+    def _continue(self, t: Transaction, entry: Entry | None, prepare: Callable[[Context], Any] | None) -> bool:
+        """Run the route on the request and answer it if nobody else will; whether the reference was given back."""
         tm = self.tm
         msg = t.request()
         ctx = tm.state.context(t, msg)
@@ -254,23 +252,23 @@ class Suspension:
         mine = u32[word + _RESUMES] == t.resumed
         if mine and u32[word + _STATE] == State.CONTINUING:
             u32[word + _STATE] = State.ACTIVE
-        answered = t.status >= 200
+        over = not mine or u32[word + _STATUS] >= 200
+        if over:
+            u32[word + _REFS] -= 1
         t.lock.release()
-        if mine and not answered:
+        if not over:
             # in its turn, since the failure_route that was suspended may not have come to its end yet
             error = t.error or (errors.E_CANCELED if t.canceled else errors.E_UNSPEC)
             tm.turns.take(t, (Kind.END, 0, error, None))
+        return over
 
     def _claim_reply(self, t: Transaction) -> int:
-        """Take a suspended reply: its branch, or -1."""
-        t.lock.acquire()
+        """Take a suspended reply: its branch, or -1. The lock is held."""
         for number in range(t.branches):
             flags = t.branch_flags(number)
             if flags & BranchFlag.SUSPENDED:
                 t.branch_set(number, Branch.flags, flags & ~BranchFlag.SUSPENDED | BranchFlag.CONTINUING)
-                t.lock.release()
                 return number
-        t.lock.release()
         return -1
 
     def _continue_reply(

@@ -40,8 +40,10 @@ STRIPES = 64
 _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
 PROVEN = Flag.PROVEN
-_unpack_blocks = struct.Struct("<7Q").unpack_from
-"""Cell.mail and the six blocks behind it."""
+_unpack_blocks = struct.Struct("<4Q").unpack_from
+"""Cell.script and the three blocks behind it."""
+ROOM = 128
+"""What a reply made here may have more than the headers of its request, to fit into its cell."""
 _BRANCHES = Cell.branches >> 2
 _REFS, _LABEL, _FLAGS = Cell.refs >> 2, Cell.label >> 2, Cell.flags >> 2
 
@@ -102,7 +104,9 @@ class CellTable:
         source = msg.src_ip.encode("latin-1")
         target = host.encode("latin-1")
         tail = CELL_REST + source + target + data
-        offset = self._alloc(_HEAD_SIZE + len(tail), self.cells)
+        size = _HEAD_SIZE + len(tail)
+        room = msg.body_offset + ROOM if host else 0
+        offset = self._alloc(size + room, self.cells)
         if not offset:
             return None
         at = self._labels + index
@@ -127,10 +131,9 @@ class CellTable:
         _pack_head(
             memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, *routes,
             socket.index if socket is not None else NONE, msg.src_port, port, len(source), len(target), len(data),
-            msg.flags,
+            msg.flags, room, offset + size,
         )  # fmt: skip
-        start = offset + _HEAD_SIZE
-        memory[start : start + len(tail)] = tail
+        memory[offset + _HEAD_SIZE : offset + size] = tail
         self._insert(index, offset)
         return Transaction(tm, offset, index, label)
 
@@ -146,6 +149,13 @@ class CellTable:
 
     def find_ident(self, index: int, label: int) -> Transaction | None:
         """The transaction of that name, with a reference."""
+        t = self.seek(index, label)
+        if t is not None:
+            t.lock.release()
+        return t
+
+    def seek(self, index: int, label: int) -> Transaction | None:
+        """The transaction of that name, with a reference, and with its lock held."""
         if not 0 <= index < TABLE_ENTRIES:
             log.err(f"invalid hash_index={index}")
             return None
@@ -155,9 +165,10 @@ class CellTable:
         offset = self.table.head(index)
         while offset and u32[(offset >> 2) + _LABEL] != label:
             offset = u64[offset >> 3]
-        t = self.hold(offset, index) if offset else None
+        if offset:
+            return self.hold(offset, index)
         lock.release()
-        return t
+        return None
 
     def find_callid(self, call_id: str, cseq: str) -> Transaction | None:
         """The transaction of a request with this Call-ID and CSeq number, with a reference; CANCELs are passed over."""
@@ -194,17 +205,23 @@ class CellTable:
         points.point("tm.free")
         u64 = t.u64
         free = self._free
+        blind = t.offset + Cell.blind
         for number in range(t.u32[t.word + _BRANCHES]):
             branch = t.branch(number)
+            if branch == blind:
+                continue  # nothing is ever stored for it
             for field in (Branch.reply, Branch.cancel, Branch.ack):
                 block = u64[(branch + field) >> 3]
                 if block:
                     free(block)
             free(branch)
-        mail, *blocks = _unpack_blocks(self._memory, t.offset + Cell.mail)
-        for block in blocks:
+        for block in _unpack_blocks(self._memory, t.offset + Cell.script):
             if block:
                 free(block)
+        reply = t.get_word(Cell.reply)
+        if reply and reply != t.get_word(Cell.room):
+            free(reply)
+        mail = t.get_word(Cell.mail)
         while mail:
             following = u64[mail >> 3]
             free(mail)

@@ -115,8 +115,7 @@ class Timers:
             t.u32[t.word + _REFS] -= 1
             t.lock.release()
             return
-        block = t.get_word(Cell.reply)
-        text = tm.arena.load(block).decode("latin-1")
+        text = t.reply_text()
         t.set(Cell.interval, interval)
         if now + interval < t.get_word(Cell.repeat_until):
             tm.wheel.add(node, now + interval, self.reply_kind)

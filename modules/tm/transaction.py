@@ -222,10 +222,14 @@ class Transaction:
     def last_reply(self) -> str:
         """Text of the last reply sent upstream, "" before the first."""
         self.lock.acquire()
-        block = self.get_word(Cell.reply)
-        data = self.tm.arena.load(block) if block else b""
+        text = self.reply_text()
         self.lock.release()
-        return data.decode("latin-1")
+        return text
+
+    def reply_text(self) -> str:
+        """The same, with the lock held."""
+        start = self.get_word(Cell.reply)
+        return self.tm.memory[start : start + self.get(Cell.reply_size)].decode("latin-1")
 
     # branches
 

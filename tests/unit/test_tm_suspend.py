@@ -9,7 +9,7 @@ import pytest
 from kit.cells import House, answer
 
 from kamailio_py.config.host import RouteType
-from kamailio_py.modules.tm.cell import State
+from kamailio_py.modules.tm.cell import Cell, State
 from kamailio_py.script.context import Context
 from kamailio_py.sip.message import Message
 
@@ -437,6 +437,8 @@ def test_no_memory_for_the_suspension(house: House, capfd: pytest.CaptureFixture
 
     def main(ctx: Context) -> int:
         house.tm.t_newtran(ctx)
+        # as if it had been suspended before: from the second time on the guarding branch takes memory
+        ctx.t.set_word(Cell.blind, ctx.t.offset)
         real, arena_alloc = house.tm.arena, arena.alloc
 
         class Full:
