@@ -27,8 +27,8 @@ IN_AGONY, DEAD, LOCAL = 1 << 2, 1 << 17, 1 << 1
 BLIND, TIMED_OUT, BRANCH_SUSPENDED = 1 << 0, 1 << 8, 1 << 3
 TIMER_PENDS = 2
 TIMERS = ("timer", "retr", "fr")
-BLOCKS = ("reply", "skeleton", "script", "attributes", "data", "cancel_reason")
-"""Fields of a cell that lead to blocks of their own."""
+BLOCKS = ("reply", "script", "attributes", "data", "cancel_reason")
+"""Fields of a cell that lead to blocks of their own; a reply may lie in the cell's."""
 _CALL_ID = re.compile(r"^(?:call-id|i)[ \t]*:[ \t]*(.*?)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -139,10 +139,17 @@ class Cells:
         source = data[at : at + values["source_size"]].decode("latin-1")
         at += values["source_size"] + values["target_size"]
         text = data[at : at + values["text_size"]].decode("latin-1")
-        branches = [self._branch(place) for place in values["branch"][: values["branches"]]]
+        own = offset + layout.offsets["blind"]
+        branches = [
+            (values["blind"], "") if place == own else self._branch(place)
+            for place in values["branch"][: values["branches"]]
+        ]
         cell = Cell(values, text, source, branches, offset=offset)
         if full:
-            cell.blocks = {name: segment.load(values[name]) for name in BLOCKS if values[name]}
+            own = values["room"]
+            cell.blocks = {name: segment.load(values[name]) for name in BLOCKS if values[name] not in (0, own)}
+            if own and values["reply"] == own:
+                cell.blocks["reply"] = data[own - offset : own - offset + values["reply_size"]]
             cell.branch_blocks = [
                 {name: segment.load(branch[name]) for name in ("reply", "cancel", "ack") if branch[name]}
                 for branch, _ in branches

@@ -23,7 +23,6 @@ LOOKS = 4
 PAUSE = 0.05
 CELL_OWNERS = {
     "reply": "tm:reply",
-    "skeleton": "tm:reply",
     "script": "tm:script state",
     "attributes": "tm:avps",
     "data": "tm:callback data",
@@ -119,8 +118,10 @@ def _transactions(segment: Segment) -> Iterator[str]:
             if cell.state == "suspended" and not values["suspended"]:
                 yield f"transaction {cell.name} is suspended without a branch that guards it"
             for name, owner in CELL_OWNERS.items():
-                block = segment.block(values[name]) if values[name] else None
-                if values[name] and (block is None or segment.owner(block) != owner):
+                if values[name] in (0, values["room"]):
+                    continue
+                block = segment.block(values[name])
+                if block is None or segment.owner(block) != owner:
                     yield f"transaction {cell.name}: its {name} leads to {segment.owner(block) if block else 'nothing'}"
     yield from _leaks(segment, known)
 

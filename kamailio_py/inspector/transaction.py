@@ -112,7 +112,7 @@ def memory_of(segment: Segment, cell: Cell) -> int:
     """Bytes of shared memory it takes, with all it leads to."""
     values = cell.values
     offsets = [cell.offset, *values["branch"][: values["branches"]]]
-    offsets += [values[name] for name in cell.blocks]
+    offsets += [values[name] for name in cell.blocks if values[name] != values["room"]]
     for branch, _ in cell.branches:
         offsets += [branch[name] for name in ("reply", "cancel", "ack")]
     found = [segment.block(offset) for offset in offsets]
