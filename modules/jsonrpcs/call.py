@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from kamailio_py.log import get_logger
 from kamailio_py.module import RpcFault
 from kamailio_py.modules.jsonrpcs import document
-from kamailio_py.rpc.call import Call, ScanFault
+from kamailio_py.rpc.call import KINDS, Call, ScanFault
 
 if TYPE_CHECKING:
     from kamailio_py.rpc.commands import Commands
@@ -27,7 +27,7 @@ class JsonCall(Call):
 
     def take(self, letter: str, convert: bool) -> Any:
         if self.position >= len(self.arguments):
-            raise ScanFault(self.position, letter, "end of packet encountered", absent=True)
+            raise ScanFault(self.position, KINDS[letter], "end of packet encountered", absent=True)
         value = self.arguments[self.position]
         if letter in "dub":
             given: Any = _integer(value)
@@ -38,7 +38,7 @@ class JsonCall(Call):
         elif isinstance(value, str):
             given = value
         elif convert and isinstance(value, (int, float)) and not isinstance(value, bool):
-            given = f"{value:.0f}" if isinstance(value, float) else str(value)
+            given = str(int(value))
         else:
             given = None
         if given is None:
@@ -63,7 +63,7 @@ def _integer(value: Any) -> int:
     """What a number, true or false is as an int; 0 for what is none, texts among them."""
     if not isinstance(value, (int, float)) or value != value:
         return 0
-    return int(max(-(2**31), min(value, 2**31 - 1)))
+    return int(value) if -(2**31) <= value < 2**31 else -(2**31)
 
 
 def _type(value: Any) -> int:
