@@ -38,7 +38,7 @@ def bind(inner: Inner, aliases: Mapping[str, Name]) -> Getter:
     """The getter of `$avp(inner)`."""
     if inner.pvar is None and not inner.has_index:
         return _plain(parse_name(inner.text.strip(), aliases))
-    name_of = _name_of(inner, aliases)
+    name_of = naming(inner, aliases)
     if inner.all:
 
         def read_all(ctx: Context) -> Value:
@@ -61,7 +61,7 @@ def bind(inner: Inner, aliases: Mapping[str, Name]) -> Getter:
 
 def bind_set(inner: Inner, aliases: Mapping[str, Name]) -> Setter:
     """The setter of `$avp(inner)`."""
-    name_of = _name_of(inner, aliases)
+    name_of = naming(inner, aliases)
     replace = inner.all
 
     def write(ctx: Context, value: Value) -> bool:
@@ -105,7 +105,8 @@ def _plain(name: Name) -> Getter:
     return read
 
 
-def _name_of(inner: Inner, aliases: Mapping[str, Name]) -> Callable[[Context], Name | None]:
+def naming(inner: Inner, aliases: Mapping[str, Name]) -> Callable[[Context], Name | None]:
+    """The name in `$avp(inner)` at run time, None if a pseudo-variable in its place holds none."""
     if inner.pvar is not None:
         return inner.name()
     name = parse_name(inner.text.strip(), aliases)
