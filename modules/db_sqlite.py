@@ -78,6 +78,10 @@ class SqliteConnection(SqlConnection):
     def mark(self, value: Value) -> str:
         return "CAST(? AS TEXT)" if isinstance(value, str) and not value.isascii() else "?"
 
+    def begin(self) -> None:
+        """As one that will write: a reader that turns writer cannot wait for another one."""
+        self.execute("begin immediate", ())
+
     def execute(self, statement: str, values: Sequence[Value]) -> Result:
         try:
             cursor = self._run(statement, values)

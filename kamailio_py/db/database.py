@@ -43,6 +43,7 @@ class Database:
         self._failed = failed
         self._give = give
         self._connection: Connection | None = None
+        self._inherited: Connection | None = None
         self._pid = 0
         self._in_transaction = False
 
@@ -52,6 +53,7 @@ class Database:
     def connection(self) -> Connection:
         """This process's connection, opened if there is none."""
         if self._connection is None or self._pid != os.getpid():
+            self._inherited = self._connection  # the parent's: not even closed, which would be a use of it
             self._connection = self._open(self.url)
             self._pid = os.getpid()
             self._in_transaction = False

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 log = get_logger("db_text")
 
+CONFIG_DIRECTORY = Path("/etc/kamailio")
+"""Where directories that are not given from the root on are looked for."""
+
 
 class DbText(Module):
     """Gives `core.db("text:///...")` its connections."""
@@ -51,7 +54,7 @@ class DbText(Module):
     def connect(self, url: DbUrl) -> TextConnection:
         if not url.rest:
             raise DbError(f"invalid database URL - should be: <text://[/]path/to/directory> Current: {url.text}")
-        return TextConnection(Path(url.rest), self.db_delim)
+        return TextConnection(CONFIG_DIRECTORY / url.rest, self.db_delim)
 
     # RPC
 

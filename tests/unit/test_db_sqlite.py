@@ -141,6 +141,21 @@ def test_each_process_has_its_own_connection(db: Database) -> None:
     assert db.connection is here
 
 
+def test_processes_that_write_at_the_same_time_wait_for_each_other(db: Database) -> None:
+    pids = []
+    for number in range(4):
+        pid = os.fork()
+        if pid == 0:
+            for n in range(10):
+                with db.transaction():
+                    db.query("t", ["n"], {"name": str(number)})
+                    db.insert("t", {"name": str(number), "n": n})
+            os._exit(0)
+        pids.append(pid)
+    assert [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids] == [0] * 4
+    assert len(db.query("t")) == 40
+
+
 def test_the_same_url_is_the_same_database(core: Core, db: Database) -> None:
     assert core.db(db.url.text) is db
 

@@ -131,6 +131,8 @@ def test_what_is_not_there_or_does_not_fit(db: Database) -> None:
         db.update("t", {"n": "x"})
     with core_with("db_text") as core, pytest.raises(DbError, match=r"database \[/nowhere\] does not exist"):
         core.db("text:///nowhere").query("t")
+    with core_with("db_text") as core, pytest.raises(DbError, match=r"database \[/etc/kamailio/nowhere\] does not"):
+        core.db("text://nowhere").query("t")
 
 
 def test_another_delimiter(path: Path) -> None:
