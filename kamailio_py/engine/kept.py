@@ -55,6 +55,9 @@ class KeptTable:
         self._memory = shm.memory
         self._words = shm.i64
         self._now = clock.ms
+        self._used = shm.reserve(f"{name}.used", "word", 8) >> 3
+        self._mend_table = self._lock.mend
+        self._lock.mend = self._mend
 
     def get(self, key: str) -> Kept | None:
         """The text of this key, unless it is over."""
@@ -93,8 +96,9 @@ class KeptTable:
         self._lock.acquire()
         old = self._find(bucket, name)
         self._table.insert(bucket, made)
+        self._words[self._used] += size
         if old:
-            self._table.remove(bucket, old)
+            self._take_out(bucket, old)
         self._lock.release()
         if old:
             self._arena.free(old)
@@ -107,7 +111,7 @@ class KeptTable:
         self._lock.acquire()
         at = self._find(bucket, name)
         if at:
-            self._table.remove(bucket, at)
+            self._take_out(bucket, at)
         self._lock.release()
         if at:
             self._arena.free(at)
@@ -120,7 +124,7 @@ class KeptTable:
         for bucket in self._table.filled():
             for at in self._table.walk(bucket):
                 if which(self._read(at)):
-                    self._table.remove(bucket, at)
+                    self._take_out(bucket, at)
                     gone.append(at)
         self._lock.release()
         for at in gone:
@@ -146,9 +150,8 @@ class KeptTable:
 
     @property
     def used(self) -> int:
-        """Bytes that the texts take now."""
-        blocks = (at for bucket in self._table.filled() for at in self._table.walk(bucket))
-        return sum(self._arena.size_of(at) for at in blocks) if len(self._table) else 0
+        """Bytes that the texts take now, their keys and records included."""
+        return self._words[self._used]
 
     # the lock is held
 
@@ -158,6 +161,18 @@ class KeptTable:
             if self._memory[start : start + len(name)] == name and self._values(at).key_size == len(name):
                 return at
         return 0
+
+    def _take_out(self, bucket: int, at: int) -> None:
+        self._table.remove(bucket, at)
+        values = self._values(at)
+        self._words[self._used] -= KeptRecord.SIZE + values.key_size + values.data_size
+
+    def _mend(self) -> None:
+        """After the death of a process that held the lock: the table, and what is used counted anew."""
+        assert self._mend_table is not None
+        self._mend_table()
+        every = [self._values(at) for bucket in self._table.filled() for at in self._table.walk(bucket)]
+        self._words[self._used] = sum(KeptRecord.SIZE + each.key_size + each.data_size for each in every)
 
     def _values(self, at: int) -> Any:
         return KeptRecord.unpack(self._memory, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from kamailio_py.engine.dns_cache import NEGATIVE, DnsRecord
 from kamailio_py.engine.kept import PERMANENT
 from kamailio_py.module import RpcFault
 from tests.kit.local import Local
+from tests.kit.memory import killed_at
 from tests.kit.rpc import invoke
 
 CFG = """
@@ -121,6 +123,28 @@ def test_limits_of_the_cache(server: Local) -> None:
     assert dns.put("A", "new.test", DnsRecord("1.1.1.1", 0), 5, 0)  # what is over makes room
     dns.clear(permanent=True)
     assert dns.used == 0
+
+
+def test_what_a_dead_process_left(server: Local) -> None:
+    """A process is killed wherever it may be in a change: the table is sound afterwards and can be used."""
+    core = server.core
+    table = core.dns._table
+    table.put("A kept.test", "x" * 50, 0, 10**9)
+    lock = table._lock
+    for step in itertools.count(1, 5):
+        if not killed_at(core.shm, 5, step, lambda: table.put("A kept.test", "y" * 50, 0, 10**9), "engine/kept.py"):
+            break
+        core.shm.release_dead(5)
+        assert lock.holder < 0
+        found = table.get("A kept.test")
+        assert found is not None
+        assert found.data[0] in "xy"
+        assert table.used % found.size == 0
+        assert 0 < table.used // found.size <= 2
+        table.clear()
+        assert table.used == 0
+        table.put("A kept.test", "x" * 50, 0, 10**9)
+    assert step > 20
 
 
 @pytest.mark.parametrize(
