@@ -34,7 +34,7 @@ class DbText(Module):
     statistics_group = "text"
 
     db_mode = Param(int, 0, unused=True)
-    emptystring = Param(int, 0, unused=True)
+    emptystring = Param(int, 0)
     file_buffer_size = Param(int, 16384, unused=True)
     max_result_rows = Param(int, 100000, unused=True)
     default_connection = Param(str, "")
@@ -54,7 +54,7 @@ class DbText(Module):
     def connect(self, url: DbUrl) -> TextConnection:
         if not url.rest:
             raise DbError(f"invalid database URL - should be: <text://[/]path/to/directory> Current: {url.text}")
-        return TextConnection(CONFIG_DIRECTORY / url.rest, self.db_delim)
+        return TextConnection(CONFIG_DIRECTORY / url.rest, self.db_delim, bool(self.emptystring))
 
     # RPC
 

@@ -36,11 +36,11 @@ class TextConnection(Connection):
 
     cannot = frozenset({"begin"})
 
-    def __init__(self, directory: Path, delimiter: str) -> None:
+    def __init__(self, directory: Path, delimiter: str, empty_strings: bool) -> None:
         if not directory.is_dir():
             raise DbError(f"database [{directory}] does not exist")
         self._directory = directory
-        self._delimiter = delimiter
+        self._format = (delimiter, empty_strings)
         self._tables: dict[str, TextTable] = {}
 
     def close(self) -> None:
@@ -49,7 +49,7 @@ class TextConnection(Connection):
     def _table(self, name: str) -> TextTable:
         table = self._tables.get(name)
         if table is None:
-            table = self._tables[name] = TextTable(self._directory / name, self._delimiter)
+            table = self._tables[name] = TextTable(self._directory / name, *self._format)
         return table
 
     # operations

@@ -46,11 +46,13 @@ class Column:
 class TextTable:
     """A table's columns and rows, as they are in the file."""
 
-    def __init__(self, path: Path, delimiter: str) -> None:
+    def __init__(self, path: Path, delimiter: str, empty_strings: bool) -> None:
+        """With `empty_strings` an empty field of a string column is a string, else it is null if it may be."""
         self.path = path
         self.columns: list[Column] = []
         self.rows: list[tuple[Value, ...]] = []
         self._delimiter = delimiter
+        self._empty_strings = empty_strings
         self._header = ""
         self._seen = (0, 0, 0)  # inode, size, time of the last change
         self._escape = str.maketrans(
@@ -114,7 +116,7 @@ class TextTable:
 
     def _value(self, column: Column, text: str) -> Value:
         if not text:
-            if column.nullable:
+            if column.nullable and not (self._empty_strings and column.kind == "s"):
                 return None
             if column.kind in "sb":
                 return READERS[column.kind]("")

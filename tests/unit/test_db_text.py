@@ -144,6 +144,13 @@ def test_another_delimiter(path: Path) -> None:
         assert path.read_text() == "id(int) name(string)\n1,a:b\n2,c\\,d\n"
 
 
+@pytest.mark.parametrize(("emptystring", "expected"), [(0, (1, None, None)), (1, (1, "", None))])
+def test_empty_fields(path: Path, emptystring: int, expected: tuple[object, ...]) -> None:
+    path.write_text("id(int) s(str,null) n(int,null)\n1::\n")
+    with core_with("db_text", params={"db_text": {"emptystring": emptystring}}) as core:
+        assert core.db(f"text://{path.parent}").query("t").rows == [expected]
+
+
 def test_statements(db: Database) -> None:
     assert db.raw('select name, n from t where name="hel:l\\\\o"').rows == [("hel:l\\o", 200)]
     assert db.raw("SELECT * FROM t WHERE n>7 AND id='6'").rows[0][0] == 6
