@@ -9,6 +9,7 @@ from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 _DIGITS_AND_DOTS = frozenset("0123456789.")
 
 
+@lru_cache(1024)
 def is_ipv4(text: str) -> bool:
     """Four decimal numbers of at most 255 with dots between them."""
     if not 7 <= len(text) <= 15 or not _DIGITS_AND_DOTS.issuperset(text):

@@ -197,7 +197,7 @@ class MessageText(Slotted):
     @lazy
     def _starts(self) -> list[int]:
         """Offset of each header, and at the end that of the empty line; for headers that are one CRLF line each."""
-        return list(accumulate((len(line) + 2 for line in self._lines), initial=self._headers_start))
+        return list(accumulate([len(line) + 2 for line in self._lines], initial=self._headers_start))
 
     def find(self, name: str, start: int = 0) -> int:
         """Index of the first header of that name from index `start` on, or -1."""
