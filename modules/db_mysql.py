@@ -88,7 +88,7 @@ class MysqlConnection(SqlConnection):
 
         try:
             return work()
-        except pymysql.err.InterfaceError as error:
+        except (pymysql.err.InterfaceError, OSError) as error:
             raise self._lost(f"driver error: {error}") from None
         except pymysql.err.Error as error:
             code = error.args[0] if error.args else 0

@@ -90,13 +90,13 @@ class SqliteConnection(SqlConnection):
             if cursor.description is None:
                 return Result()
             return Result([column[0] for column in cursor.description], cursor.fetchall())
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise _failure(error, statement) from None
 
     def stream(self, statement: str, values: Sequence[Value], chunk: int) -> Iterator[Row]:
         try:
             yield from self._run(statement, values)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
             raise _failure(error, statement) from None
 
     def _run(self, statement: str, values: Sequence[Value]) -> sqlite3.Cursor:
@@ -113,7 +113,7 @@ def _stored(value: Value) -> Any:
     return to_julian(value) if isinstance(value, Time) else value
 
 
-def _failure(error: sqlite3.Error, statement: str) -> DbError:
+def _failure(error: Exception, statement: str) -> DbError:
     text = str(error)
     if text.startswith("no such table"):
         text += " (kamailio-py --create-db FILE makes a database with the standard tables)"

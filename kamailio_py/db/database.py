@@ -6,6 +6,7 @@ whoever asks, as in Kamailio's pool. Nothing is in shared memory and no lock is 
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,7 +77,8 @@ class Database:
 
     def can(self, operation: str) -> bool:
         """Whether this kind of database has an operation: query, insert, update, delete, raw, begin, ..."""
-        return operation not in self.connection.cannot
+        able: bool = self._do(lambda connection: operation not in connection.cannot)
+        return able
 
     # operations
 
@@ -88,7 +90,13 @@ class Database:
         self, table: str, columns: Sequence[str] = (), where: Where = (), order: str = "", chunk: int = 2000
     ) -> Iterator[Row]:
         """As `query` for large tables: the rows one by one, about `chunk` of them in memory."""
-        rows = self._do(lambda connection: connection.fetch(table, columns, where, order, chunk))
+
+        def begin(connection: Connection) -> Iterator[Row]:
+            rows = connection.fetch(table, columns, where, order, chunk)
+            first = list(itertools.islice(rows, 1))  # a connection that was lost shows here
+            return itertools.chain(first, rows)
+
+        rows = self._do(begin)
         try:
             yield from rows
         except DbError as error:
@@ -129,7 +137,9 @@ class Database:
 
     @property
     def last_id(self) -> int:
-        return self.connection.last_id
+        """The key that the database gave the row inserted last."""
+        key: int = self._do(lambda connection: connection.last_id)
+        return key
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

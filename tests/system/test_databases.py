@@ -136,6 +136,9 @@ def test_a_server_that_comes_back(db: Database, served: tuple[Database, DbServer
     server.stop()
     server.up()
     assert db.query("t", ["n"]).rows == [(1,)], "opened anew once, and nobody noticed"
+    server.stop()
+    server.up()
+    assert list(db.fetch("t", ["n"])) == [(1,)]
 
     def interrupted() -> None:
         with db.transaction():

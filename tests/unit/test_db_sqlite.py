@@ -169,6 +169,11 @@ def test_an_error_is_logged_and_counted(core: Core, db: Database, capfd: pytest.
     assert "no such table: missing" in capfd.readouterr().err
 
 
+def test_numbers_that_are_too_large(db: Database) -> None:
+    with pytest.raises(DbError, match="too large"):
+        db.insert("t", {"n": 2**70})
+
+
 def test_a_wrong_version_is_said_as_kamailio_says_it(db: Database, capfd: pytest.CaptureFixture[str]) -> None:
     db.raw("create table version (table_name varchar(32), table_version integer)")
     db.insert("version", {"table_name": "t", "table_version": 6})
