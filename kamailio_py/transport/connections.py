@@ -54,6 +54,8 @@ class Connection(Record):
     aliases = u64("first of its aliases")
     src_host = text(48, "address of the other end")
     dst_host = text(48, "address of this end")
+    cipher = text(128, "cipher of TLS, empty before the handshake is over")
+    profile = u32("number of the TLS profile it was opened with")
 
 
 class Alias(Record):
@@ -117,6 +119,7 @@ class Connections:
     def add(
         self, socket: ListenSocket, source: tuple[str, int], local: tuple[str, int], now: int, lifetime: int, *,
         outgoing: bool = False, state: int = State.OK, reader: int | None = None, replace: bool = True,
+        profile: int = 0,
     ) -> Found | None:  # fmt: skip
         """Enter a connection with the other end `source`; it belongs to the reader with the fewest unless told.
 
@@ -135,7 +138,7 @@ class Connections:
             u32[self._head + _LAST_ID] = number
             Connection.STRUCT.pack_into(
                 self._memory, block, 0, 0, number, state, reader, socket.index, port, local[1], 0, outgoing, lifetime,
-                0, now, now + lifetime, 0, host.encode("latin-1"), local[0].encode("latin-1"),
+                0, now, now + lifetime, 0, host.encode("latin-1"), local[0].encode("latin-1"), b"", profile,
             )  # fmt: skip
             self._table.insert(number % BUCKETS, block)
             self._count(socket, reader, 1)
@@ -256,6 +259,7 @@ class Connections:
         return values._replace(
             src_host=values.src_host.rstrip(b"\0").decode("latin-1"),
             dst_host=values.dst_host.rstrip(b"\0").decode("latin-1"),
+            cipher=values.cipher.rstrip(b"\0").decode("latin-1"),
         )
 
     def proto(self, record: Any) -> str:
@@ -351,6 +355,11 @@ class Connections:
         """Where the record lies, for as long as the reader does not remove it."""
         with self._lock:
             return self._find(number)
+
+    def set_cipher(self, block: int, text: str) -> None:
+        """What TLS has agreed on."""
+        at = block + Connection.cipher
+        self._memory[at : at + 128] = text.encode("latin-1")[:128].ljust(128, b"\0")
 
     def set_queued(self, block: int, size: int) -> None:
         """So many bytes wait to be written."""

@@ -20,6 +20,7 @@ from kamailio_py.transport.stream import Closed, Finished, Stream
 if TYPE_CHECKING:
     from kamailio_py.engine.engine import Engine
     from kamailio_py.process.process import Process
+    from kamailio_py.transport.stream import Codec
     from kamailio_py.transport.tcp import Tcp
 
 logger = get_logger()
@@ -89,7 +90,8 @@ class Receiver:
         framer = Framer(cfg.tcp_rd_buf_size, without_length=bool(cfg.tcp_accept_no_cl), pings=bool(cfg.tcp_crlf_ping))
         peer = record.src_host, record.src_port
         try:
-            codec = self.core.tls.codec(listening, peer, bool(record.outgoing)) if listening.proto == "tls" else None
+            tls = listening.proto == "tls"
+            codec = self.core.tls.codec(listening, bool(record.outgoing), record.profile) if tls else None
         except ValueError as error:
             logger.err(f"TLS: {error}")
             connected.close()
@@ -142,6 +144,9 @@ class Receiver:
         except Closed as closed:
             self._end(stream, closed)
             return isinstance(closed, Finished)
+        except ConnectionError as error:
+            self._end(stream, Closed("error", str(error)))
+            return False
         except BadFrame as bad:
             host, port = stream.peer
             logger.err(f"bad request from {host}:{port}: {bad} buf:\n{bad.seen[:1000]}")
@@ -167,6 +172,8 @@ class Receiver:
         if not stream.receive():
             return
         self._connections.touch(stream.block, self._now())
+        if not stream.secured and stream.codec is not None and stream.codec.ready:
+            self._secured(stream, stream.codec)
         framer = stream.framer
         host, port = stream.peer
         receive = self._engine.receive
@@ -189,6 +196,14 @@ class Receiver:
             if stream.id not in self._streams:
                 raise Closed("closed", "ended by its own message")
 
+    def _secured(self, stream: Stream, codec: Codec) -> None:
+        """The handshake of TLS is over."""
+        stream.secured = True
+        stream.due = 0
+        self._connections.set_cipher(stream.block, codec.description)
+        if not self.core.tls.established(codec, stream.listening, stream.peer, stream.id):
+            raise Closed("closed", "its event route does not want it")
+
     def _settle(self, stream: Stream) -> None:
         """After whatever was done with it: what is polled for, what the table says, by when it must go on."""
         waits = stream.connecting or bool(stream.out)
@@ -199,13 +214,14 @@ class Receiver:
             self._queued += stream.waiting - stream.counted
             stream.counted = stream.waiting
             self._connections.set_queued(stream.block, stream.waiting)
-        if not waits:
+        if not waits and stream.secured:
             stream.due = 0
             if stream.closing:
                 raise Finished
         elif not stream.due:
             cfg = self.core.cfg
-            stream.due = self._now() + 1000 * (cfg.tcp_connect_timeout if stream.connecting else cfg.tcp_send_timeout)
+            opening = stream.connecting or not stream.secured
+            stream.due = self._now() + 1000 * (cfg.tcp_connect_timeout if opening else cfg.tcp_send_timeout)
 
     def _end(self, stream: Stream, closed: Closed) -> None:
         if self._streams.pop(stream.id, None) is None:
@@ -231,7 +247,7 @@ class Receiver:
     def _tick(self, now: int) -> None:
         for stream in list(self._streams.values()):
             if stream.due and now >= stream.due:
-                what = "connect" if stream.connecting else "write"
+                what = "connect" if stream.connecting else "write" if stream.secured else "TLS handshake"
                 self._end(stream, Closed("error", f"{what} timeout"))
             elif now >= self._connections.timeout_of(stream.block):
                 self._end(stream, Closed("timeout", "idle for its lifetime"))

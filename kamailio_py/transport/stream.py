@@ -41,11 +41,15 @@ class Codec(Protocol):
     ready: bool
     """False during the handshake: what is written waits in the codec."""
 
+    outgoing: bool
+    description: str
+    """What was agreed on."""
+
     def start(self) -> bytes:
         """The first bytes for the other end, if it is for this one to begin."""
 
     def received(self, data: bytes) -> tuple[bytes, bytes]:
-        """(what it says, what is to be sent because of it); Closed where the other end cannot be trusted."""
+        """(what it says, what is to be sent because of it); ConnectionError where there is no talking to it."""
 
     def encode(self, data: bytes) -> bytes:
         """What goes over the network."""
@@ -55,11 +59,14 @@ class Codec(Protocol):
 
 
 class Stream:
-    """See the head of the file. `due` is the monotonic ms by which what waits must have gone, 0 if nothing does."""
+    """See the head of the file; a ConnectionError is the codec's.
+
+    `due` is the monotonic ms by which what waits must have gone, 0 if nothing does.
+    """
 
     __slots__ = (
         "block", "closing", "codec", "connecting", "counted", "due", "framer", "id", "listening", "out", "peer",
-        "polled_out", "socket", "waiting",
+        "polled_out", "secured", "socket", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +88,7 @@ class Stream:
         # what the loop has told others of it
         self.counted = 0
         self.polled_out = False
+        self.secured = codec is None
 
     def fileno(self) -> int:
         return self.socket.fileno()

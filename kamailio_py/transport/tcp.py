@@ -151,9 +151,10 @@ class Tcp:
             opened.close()
             return False
         own = self.receiver
+        profile = core.tls.profile_to(host, port) if proto == "tls" else 0
         found = self.connections.add(
             listening, (host, port), local[:2], core.clock.ms(), self.lifetime(proto), outgoing=True,
-            state=State.CONNECTING, reader=own.number if own is not None else None,
+            state=State.CONNECTING, reader=own.number if own is not None else None, profile=profile,
         )  # fmt: skip
         if found is None:
             logger.err("no shared memory for a connection")

@@ -9,7 +9,7 @@ from kit.stream_agent import StreamAgent
 
 room = Room(
     "xhttp",
-    tcp=True,
+    stream="tcp",
     globals_="tcp_children=1\ntcp_accept_no_cl=yes",
     modules="xhttp",
     params='modparam("xhttp", "url_skip", "^/skipped")\nmodparam("xhttp", "url_match", "^[/*]")',

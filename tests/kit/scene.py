@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from .agent import PATIENCE, Agent, Missing
 from .server import Server
-from .stream_agent import StreamAgent
+from .stream_agent import StreamAgent, TlsAgent
 from .transcript import Entry, Names, Transcript
 
 FENCE = "fence"
@@ -42,6 +42,13 @@ class Scene:
     def stream(self, name: str) -> StreamAgent:
         """An agent that uses TCP."""
         agent = StreamAgent(name, self.name, self.server.address)
+        self._agents.append(agent)
+        return agent
+
+    def tls(self, name: str, certificate: str = "", server_name: str | None = None) -> TlsAgent:
+        """An agent that uses TLS."""
+        agent = TlsAgent(name, self.name, self.server.address)
+        agent.certificate, agent.server_name = certificate, server_name
         self._agents.append(agent)
         return agent
 

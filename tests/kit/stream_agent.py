@@ -9,9 +9,13 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
 
+from cryptography import x509
+
+from . import certificates
 from .agent import PATIENCE, Agent, Arrival, Missing
 from .sip import Sip
 
@@ -35,13 +39,16 @@ class Connection:
 
     def read(self) -> None:
         """Take what is there."""
-        try:
-            data = self.socket.recv(65536)
-        except ConnectionError:
-            data = b""
-        if not data:
-            self.open = False
-        self.buffer += data
+        more = True
+        while more:
+            try:
+                data = self.socket.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                self.open = False
+            self.buffer += data
+            more = isinstance(self.socket, ssl.SSLSocket) and self.open and self.socket.pending() > 0
 
     def message(self) -> str | None:
         """The next whole message of what was read, a keepalive for one."""
@@ -81,10 +88,14 @@ class StreamAgent(Agent):
 
     def connect(self) -> Connection:
         """A connection to the server, to be the agent's own from now on."""
-        opened = socket.create_connection(self.server)
+        opened = self._wrap(socket.create_connection(self.server), server_side=False)
         number = 1 + sum(c.name.startswith("connection") for c in self.connections)
         self.own = self._add(opened, "" if number == 1 else f"(connection {number}) ", f"connection {number}")
         return self.own
+
+    def _wrap(self, opened: socket.socket, *, server_side: bool) -> socket.socket:
+        """What is spoken over the socket."""
+        return opened
 
     def _add(self, opened: socket.socket, label: str, name: str) -> Connection:
         connection = Connection(opened, label, name)
@@ -157,7 +168,8 @@ class StreamAgent(Agent):
         for found in ready:
             if found is self.listener:
                 number = 1 + sum(c.name.startswith("incoming") for c in self.connections)
-                self._add(self.listener.accept()[0], f"(incoming {number}) ", f"incoming {number}")
+                accepted = self._wrap(self.listener.accept()[0], server_side=True)
+                self._add(accepted, f"(incoming {number}) ", f"incoming {number}")
                 continue
             connection = next(c for c in self.connections if c.socket is found)
             connection.read()
@@ -173,3 +185,32 @@ class StreamAgent(Agent):
         message = Sip(text, ("127.0.0.1", connection.port))
         self.arrivals.append(Arrival(message, now, now - self._last_action, False, connection.label))
         self._unread.append(message)
+
+
+class TlsAgent(StreamAgent):
+    """The same over TLS: `certificate` is what it shows as a client, `server_name` the name it asks for."""
+
+    transport = "TLS"
+    uri_params = ";transport=tls"
+    certificate = ""
+    server_name: str | None = None
+
+    def _wrap(self, opened: socket.socket, *, server_side: bool) -> socket.socket:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        own = self.certificate or ("client" if server_side else "")
+        if own:
+            where = certificates.directory()
+            context.load_cert_chain(where / f"{own}.pem", where / f"{own}.key")
+        opened.settimeout(PATIENCE)
+        name = None if server_side else self.server_name
+        return context.wrap_socket(opened, server_side=server_side, server_hostname=name)
+
+    def shown(self) -> str:
+        """The common name of the certificate that the server has shown on the agent's own connection."""
+        assert self.own is not None
+        assert isinstance(self.own.socket, ssl.SSLSocket)
+        der = self.own.socket.getpeercert(binary_form=True)
+        assert der is not None
+        return x509.load_der_x509_certificate(der).subject.rfc4514_string()

@@ -1,0 +1,231 @@
+"""tls: SIP over TLS, with the ssl module of Python's standard library.
+
+The module gives the transport a codec for every connection and says which profile is used; certificates and keys are
+read before forking, and by each receiver once more after `tls.reload`. What OpenSSL does for Kamailio in C and Python
+does not offer (memory thresholds, engines, the depth of verification) is accepted and has no effect.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from kamailio_py.config.arguments import STR
+from kamailio_py.config.host import RouteType
+from kamailio_py.log import get_logger
+from kamailio_py.module import Module, ModuleError, Param, PVarExport, RpcFault, function, pvar, rpc
+from kamailio_py.modules.tls.codec import TlsCodec
+from kamailio_py.modules.tls.profiles import Profile, Profiles
+from kamailio_py.modules.tls.variables import Variables
+from kamailio_py.script.context import Context
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+    from kamailio_py.rpc.call import Call
+    from kamailio_py.script.pvars import Getter, Inner
+    from kamailio_py.sip.endpoint import ListenSocket
+
+log = get_logger("tls")
+
+CONNECTION_OUT = "tls:connection-out"
+OPTIONS = (
+    "force_run", "method", "verify_certificate", "verify_depth", "require_certificate", "verify_client", "private_key",
+    "ca_list", "certificate", "cipher_list", "session_cache", "session_id", "config", "log", "debug",
+    "connection_timeout", "disable_compression", "ssl_release_buffers", "ssl_freelist_max", "ssl_max_send_fragment",
+    "ssl_read_ahead", "send_close_notify", "low_mem_threshold1", "low_mem_threshold2", "ct_wq_max", "con_ct_wq_max",
+    "ct_wq_blk_size",
+)  # fmt: skip
+_ATTRIBUTES = {
+    "method": "tls_method", "force_run": "tls_force_run", "log": "tls_log", "debug": "tls_debug",
+    "disable_compression": "tls_disable_compression", "ssl_freelist_max": "ssl_freelist_max_len",
+}  # fmt: skip
+"""Options whose parameter has another name."""
+
+
+class Tls(Module):
+    """SIP over TLS."""
+
+    name = "tls"
+    event_routes = (CONNECTION_OUT,)
+    tls_method = Param(str, "TLSv1")
+    server_name = Param(str, "")
+    verify_certificate = Param(int, 0)
+    verify_depth = Param(int, 9, unused=True)
+    require_certificate = Param(int, 0)
+    verify_client = Param(str, "off")
+    private_key = Param(str, "")
+    ca_list = Param(str, "")
+    ca_path = Param(str, "")
+    certificate = Param(str, "")
+    crl = Param(str, "")
+    cipher_list = Param(str, "")
+    connection_timeout = Param(int, 600)
+    engine = Param(str, "NONE", unused=True)
+    engine_config = Param(str, "NONE", unused=True)
+    engine_algorithms = Param(str, "ALL", unused=True)
+    tls_log = Param(int, 3, unused=True)
+    tls_debug = Param(int, 3, unused=True)
+    session_cache = Param(int, 0, unused=True)
+    session_id = Param(str, "kamailio-tls-5.x.y", unused=True)
+    config = Param(str, "")
+    tls_disable_compression = Param(int, 1, unused=True)
+    ssl_release_buffers = Param(int, -1, unused=True)
+    ssl_freelist_max_len = Param(int, -1, unused=True)
+    ssl_max_send_fragment = Param(int, -1, unused=True)
+    ssl_read_ahead = Param(int, 0, unused=True)
+    send_close_notify = Param(int, 0)
+    con_ct_wq_max = Param(int, 65536, unused=True)
+    ct_wq_max = Param(int, 10485760, unused=True)
+    ct_wq_blk_size = Param(int, 4096, unused=True)
+    tls_force_run = Param(int, 0, unused=True)
+    low_mem_threshold1 = Param(int, -1, unused=True)
+    low_mem_threshold2 = Param(int, -1, unused=True)
+    renegotiation = Param(int, 0, unused=True)
+    xavp_cfg = Param(str, "", unused=True)
+    event_callback = Param(str, "", unused=True)
+    rand_engine = Param(str, "", unused=True)
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        core.tls = self
+        self.profiles: Profiles
+        self._variables = Variables(self)
+        self._server_id = ""
+
+    def mod_init(self) -> None:
+        core = self.core
+        if core.cfg.disable_tls and not core.cfg.enable_tls:
+            log.warn("tls support is disabled (set enable_tls=1 in the config to enable it)")
+        self._version = core.shm.reserve("tls", "word", 8) >> 3
+        self._read_version = 0
+        self.profiles = self._read()
+        self._connection_out = core.event_route(CONNECTION_OUT)
+
+    def _read(self) -> Profiles:
+        defaults = {
+            "method": self.tls_method, "server_name": self.server_name, "verify_certificate": self.verify_certificate,
+            "require_certificate": self.require_certificate, "verify_client": self.verify_client,
+            "private_key": self.private_key, "ca_list": self.ca_list, "ca_path": self.ca_path, "crl": self.crl,
+            "certificate": self.certificate, "cipher_list": self.cipher_list,
+        }  # fmt: skip
+        if self.config:
+            # the parameters are not the file's defaults
+            return Profiles({"method": "TLSv1+"}, os.path.abspath(self.config))
+        return Profiles(defaults)
+
+    def _current(self) -> Profiles:
+        """The profiles as they are on disk since the last `tls.reload`, read once by each process."""
+        version = self.core.shm.u64[self._version]
+        if version != self._read_version:
+            self._read_version = version
+            try:
+                self.profiles = self._read()
+            except ModuleError as error:
+                log.err(f"{error}: the former TLS configuration stays")
+        return self.profiles
+
+    # what the transport uses
+
+    @property
+    def lifetime(self) -> int:
+        """Seconds a connection lives without traffic."""
+        return self.connection_timeout
+
+    def profile_to(self, host: str, port: int) -> int:
+        """The number of the profile for a connection that is opened now."""
+        return self._current().client(host, port, self._server_id)
+
+    def codec(self, listening: ListenSocket, outgoing: bool, profile: int) -> TlsCodec:
+        """For a new connection: `profile` is what profile_to() gave, for one that was opened from here."""
+        profiles = self._current()
+        if not outgoing:
+            return TlsCodec(profiles.server(listening).context, False, farewell=bool(self.send_close_notify))
+        chosen: Profile = profiles.clients[min(profile, len(profiles.clients) - 1)]
+        name = str(chosen.get("server_name") or "")
+        return TlsCodec(chosen.context, True, name, bool(self.send_close_notify))
+
+    def established(self, codec: TlsCodec, listening: ListenSocket, peer: tuple[str, int], number: int) -> bool:
+        """The handshake is over: run event_route[tls:connection-out]; False when it wants the connection closed."""
+        if self._connection_out is None or not codec.outgoing:
+            return True
+        msg = self.core.faked_message()
+        msg.socket, msg.connection = listening, number
+        msg.src_ip, msg.src_port = peer
+        ctx = Context(self.core, msg)
+        self.core.run(self._connection_out, ctx, RouteType.REQUEST)
+        return not ctx.dropped
+
+    # script
+
+    @function("is_peer_verified", routes=RouteType.REQUEST)
+    def is_peer_verified(self, ctx: Context) -> int:
+        codec = self._variables.codec(ctx)
+        if codec is None:
+            return -1
+        if codec.peer is None:
+            log.info("peer did not present a certificate. Thus it could not be verified")
+            return -1
+        return 1 if codec.verified else -1
+
+    @function("tls_set_connect_server_id", STR)
+    def tls_set_connect_server_id(self, ctx: Context, server_id: str) -> int:
+        """Have connections opened by this process from now on use the client profile with this `server_id`."""
+        self._server_id = server_id
+        return 1
+
+    def pvars(self) -> Iterable[PVarExport]:
+        yield from super().pvars()
+        for name, getter in self._variables.all().items():
+            yield PVarExport(name, partial(_bound, getter), None, "any", False, False)
+
+    @pvar("tls", type="str", inner=True, index=False)
+    def lines(self, inner: Inner) -> Getter:
+        """$tls(m_subject_line) and its relatives: names of certificates in one line."""
+        return self._variables.line(inner.text)
+
+    # RPC
+
+    @rpc("tls.reload", doc="Read the TLS configuration again.")
+    def reload(self, call: Call) -> str:
+        if not self.config:
+            raise RpcFault(500, "No TLS configuration file configured")
+        try:
+            self._read()
+        except ModuleError as error:
+            log.err(str(error))
+            raise RpcFault(500, "Error while loading TLS configuration file (consult server log)") from None
+        self.core.shm.u64[self._version] += 1
+        return "Ok. TLS configuration reloaded."
+
+    @rpc("tls.list", doc="Open TLS connections.")
+    def list_connections(self, call: Call) -> Iterator[dict[str, Any]]:
+        connections, now = self.core.tcp.connections, self.core.clock.ms()
+        for record in connections.all():
+            if connections.proto(record) != "tls":
+                continue
+            yield {
+                "id": record.id, "timeout": max(record.timeout - now, 0) // 1000, "src_ip": record.src_host,
+                "src_port": record.src_port, "dst_ip": record.dst_host, "dst_port": record.dst_port,
+                "cipher": record.cipher or "unknown", "ct_wq_size": 0, "enc_rd_buf": 0, "flags": 0,
+                "state": "established" if record.cipher else "pre-init",
+            }  # fmt: skip
+
+    @rpc("tls.info", doc="Counts of TLS connections.")
+    def info(self, call: Call) -> dict[str, int]:
+        return {
+            "max_connections": self.core.cfg.tls_max_connections,
+            "opened_connections": self.core.tcp.connections.counts()[1],
+            "clear_text_write_queued_bytes": 0,
+        }
+
+    @rpc("tls.options", doc="Parameters of TLS.")
+    def options(self, call: Call) -> dict[str, Any]:
+        values = {name: getattr(self, _ATTRIBUTES.get(name, name)) for name in OPTIONS}
+        return {name: None if value == "" else value for name, value in values.items()}
+
+
+def _bound(getter: Getter, inner: Inner) -> Getter:
+    """What a variable without inner name is, wherever it is written."""
+    return getter

@@ -1,0 +1,166 @@
+"""SIP over TLS: profiles, certificates, server names, and the same calls as over TCP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit import certificates
+from kit.room import Room
+from kit.scene import Scene
+
+TLS_CFG = """
+[server:default]
+method = TLSv1.2+
+verify_certificate = yes
+require_certificate = no
+certificate = {0}/server.pem
+private_key = "{0}/server.key"
+ca_list = {0}/ca.pem
+
+[server:any]      # another name
+server_name = second.example.test
+certificate = {0}/second.pem
+private_key = {0}/second.key
+
+[client:default]
+verify_certificate = yes
+require_certificate = yes
+ca_list = {0}/ca.pem
+certificate = {0}/server.pem
+private_key = {0}/server.key
+server_name = agent.example.test
+"""
+
+NAMES = (
+    "version cipher_info cipher_bits description peer_verified peer_revoked peer_expired peer_selfsigned "
+    "peer_server_name peer_notBefore peer_notAfter peer_raw_cert peer_urlencoded_cert my_raw_cert my_urlencoded_cert "
+    "peer_version peer_serial my_version my_serial peer_subject_uid my_subject_uid peer_subject peer_issuer my_subject "
+    + " ".join(
+        f"{whose}_{who}_{part}"
+        for whose in ("peer", "my")
+        for who in ("subject", "issuer")
+        for part in ("cn", "locality", "country", "state", "organization", "unit")
+    )
+    + " "
+    + " ".join(f"{whose}_san_{kind}" for whose in ("peer", "my") for kind in ("email", "hostname", "uri", "ip"))
+).split()
+
+
+def prepare(directory: Path) -> None:
+    (directory / "tls.cfg").write_text(TLS_CFG.format(certificates.directory()))
+
+
+room = Room(
+    "tls",
+    stream="tls",
+    globals_="tcp_children=1\nenable_tls=yes",
+    modules="tls",
+    params='modparam("tls", "config", "@DIR@/tls.cfg")',
+    first="if (has_totag()) { loose_route(); t_relay(); exit; }",
+    prepare=prepare,
+)
+
+
+@room.case("""
+route[plain] { xlog("L_NOTICE", "$rm $pr $si:$sp to $Ri:$Rp $su $prid $proto\\n"); sl_send_reply("200", "OK"); }
+""")
+def test_plain(s: Scene) -> None:
+    """Requests, one by one and several at once, cut anywhere."""
+    alice = s.tls("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    texts = [alice.request("INFO", body="x" * n, via_params=";rport", send=False).text for n in range(3)]
+    alice.send("".join(texts))
+    for _ in texts:
+        alice.expect(200)
+    text = alice.request("MESSAGE", send=False, body="abc").text
+    alice.send(text[:50])
+    alice.send(text[50:])
+    alice.expect(200)
+    alice.raw(b"\r\n\r\n")
+    alice.expect_pong()
+
+
+@room.case(
+    "route[variables] {"
+    + "".join(f'xlog("L_NOTICE", "{name} <$tls_{name}>\\n");' for name in NAMES)
+    + "".join(
+        f'xlog("L_NOTICE", "{name} <$tls({name})>\\n");'
+        for name in ("m_issuer_line", "m_subject_line", "p_issuer_line", "p_subject_line")
+    )
+    + ' if (is_peer_verified()) { xlog("L_NOTICE", "verified\\n"); } sl_send_reply("200", "OK"); }'
+)
+def test_variables(s: Scene) -> None:
+    """What a script sees of a connection, with a certificate of the client, without one, and with a server name."""
+    for name, certificate, server_name in (("alice", "client", "sip.example.test"), ("bob", "", None)):
+        agent = s.tls(name, certificate, server_name)
+        agent.request("OPTIONS")
+        agent.expect(200)
+
+
+@room.case("""
+route[not_tls] { xlog("L_NOTICE", "<$tls_version> <$tls_peer_subject_cn> $tls(m_subject_line)\\n");
+    $var(x) = is_peer_verified(); xlog("L_NOTICE", "$var(x)\\n"); sl_send_reply("200", "OK"); }
+""")
+def test_not_tls(s: Scene) -> None:
+    alice = s.agent("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+
+
+@room.case(
+    'route[names] { xlog("L_NOTICE", "$tls_peer_server_name $tls_my_subject_cn\\n"); sl_send_reply("200", "OK"); }'
+)
+def test_names(s: Scene) -> None:
+    """The name a client asks for chooses the certificate."""
+    for number, name in enumerate(
+        ("sip.example.test", "second.example.test", "SECOND.example.test", "unknown.test", None)
+    ):
+        agent = s.tls(f"agent{number}", "", name)
+        agent.request("OPTIONS")
+        agent.expect(200)
+        s.note(f"{name}: {agent.shown()}")
+
+
+@room.case('route[unknown_authority] { sl_send_reply("200", "OK"); }')
+def test_unknown_authority(s: Scene) -> None:
+    """A certificate that nobody vouches for ends the connection."""
+    alice = s.tls("alice", "self")
+    alice.request("OPTIONS")
+    alice.expect_closed()
+
+
+CALL = """
+route[{0}] {{ record_route(); t_on_reply("{0}"); t_relay(); }}
+onreply_route[{0}] {{ xlog("L_NOTICE", "$rs of $rm over $pr\\n"); }}
+"""
+
+
+def call(s: Scene, alice: object, bob: object) -> None:
+    invite = alice.request("INVITE", bob, body="v=0\r\n")  # type: ignore[attr-defined]
+    alice.expect(100)  # type: ignore[attr-defined]
+    got = bob.expect("INVITE")  # type: ignore[attr-defined]
+    bob.reply(got, 180)  # type: ignore[attr-defined]
+    alice.expect(180)  # type: ignore[attr-defined]
+    bob.reply(got, 200, body="v=0\r\n")  # type: ignore[attr-defined]
+    ok = alice.expect(200)  # type: ignore[attr-defined]
+    alice.ack(invite, ok)  # type: ignore[attr-defined]
+    bob.expect("ACK")  # type: ignore[attr-defined]
+    alice.within("BYE", invite, ok, cseq=2)  # type: ignore[attr-defined]
+    bob.reply(bob.expect("BYE"), 200)  # type: ignore[attr-defined]
+    alice.expect(200, "BYE")  # type: ignore[attr-defined]
+
+
+@room.case(CALL.format("call_over_tls"))
+def test_call_over_tls(s: Scene) -> None:
+    call(s, s.tls("alice"), s.tls("bob"))
+
+
+@room.case(CALL.format("call_tls_to_udp"))
+def test_call_tls_to_udp(s: Scene) -> None:
+    call(s, s.tls("alice"), s.agent("bob"))
+
+
+@room.case(CALL.format("call_udp_to_tls"))
+def test_call_udp_to_tls(s: Scene) -> None:
+    call(s, s.agent("alice"), s.tls("bob"))

@@ -1,0 +1,212 @@
+"""The tls module without a network: reading certificates and profiles, two codecs talking to each other."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from hypothesis import given
+from hypothesis import strategies as st
+from kit import certificates
+from kit.local import Local
+
+from kamailio_py.module import ModuleError
+from kamailio_py.modules.tls.certificate import BadCertificate, Certificate
+from kamailio_py.modules.tls.codec import TlsCodec, TlsError
+from kamailio_py.modules.tls.profiles import Profiles
+from kamailio_py.sip.endpoint import ListenSocket
+
+HERE = ListenSocket(0, "tls", "127.0.0.1", 5061)
+
+
+def pem(name: str) -> str:
+    return (certificates.directory() / f"{name}.pem").read_text()
+
+
+@pytest.mark.parametrize("name", ["ca", "server", "second", "client", "self"])
+def test_certificates_read_as_others_read_them(name: str) -> None:
+    ours, theirs = Certificate.from_pem(pem(name)), x509.load_pem_x509_certificate(pem(name).encode())
+    assert ours.serial == theirs.serial_number
+    assert ours.version == theirs.version.value
+    for own, other in ((ours.subject, theirs.subject), (ours.issuer, theirs.issuer)):
+        assert [value.encode("latin-1").decode() for _, value in own] == [a.value for a in other]
+    assert ours.not_before == theirs.not_valid_before_utc.strftime("%b %e %H:%M:%S %Y GMT")
+    assert ours.not_after == theirs.not_valid_after_utc.strftime("%b %e %H:%M:%S %Y GMT")
+    assert ours.pem == pem(name)
+
+
+def test_names_of_a_certificate() -> None:
+    client = Certificate.from_pem(pem("client"))
+    assert Certificate.part(client.subject, "UID") == "alice"
+    assert Certificate.line(client.subject).startswith("/C=DE/ST=Bayern/L=M\\xC3\\xBCnchen/O=Client Org/")
+    assert client.san == {
+        "email": ["alice@example.test"], "dns": ["client.example.test"], "uri": ["sip:alice@example.test"],
+        "ip": ["2001:db8::1"],
+    }  # fmt: skip
+
+
+@given(st.binary(max_size=40) | st.integers(0, 600).map(lambda n: ssl.PEM_cert_to_DER_cert(pem("client"))[:n]))
+def test_what_is_no_certificate_is_refused(data: bytes) -> None:
+    if data != ssl.PEM_cert_to_DER_cert(pem("client")):
+        with pytest.raises(BadCertificate):
+            Certificate(data)
+
+
+SECTIONS = """
+[server:default]
+method = TLSv1.2+
+certificate = server.pem
+private_key = "server.key"   # with its key
+[server:127.0.0.1:5061]
+verify_certificate = yes
+ca_list = ca.pem
+[server:any]
+server_name = second.example.test
+server_name_mode = 1
+certificate = second.pem
+private_key = second.key
+ca_list = ca.pem
+[client:default]
+verify_certificate = yes
+ca_list = ca.pem
+[client:10.0.0.1:5061]
+server_id = trunk
+verify_certificate = no
+certificate = client.pem
+private_key = client.key
+"""
+
+
+def profiles(text: str, tmp_path: Path) -> Profiles:
+    for file in certificates.directory().iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / "tls.cfg"
+    path.write_text(text)
+    return Profiles({"method": "TLSv1+"}, str(path))
+
+
+def test_profiles(tmp_path: Path) -> None:
+    found = profiles(SECTIONS, tmp_path)
+    here = found.server(HERE)
+    assert here.context.verify_mode == ssl.CERT_OPTIONAL
+    assert here.context.minimum_version == ssl.TLSVersion.TLSv1_2, "from the default section"
+    assert found.server(ListenSocket(0, "tls", "127.0.0.1", 5062)).default
+    assert [profile.title for profile in found.servers] == ["TLSs<default>", "TLSs<127.0.0.1:5061>", "TLSs<any:0>"]
+    assert found.client("10.0.0.1", 5061) == 1
+    assert found.client("10.0.0.1", 5060) == 0
+    assert found.client("10.0.0.9", 5060, "trunk") == 1
+    assert found.clients[0].context.verify_mode == ssl.CERT_REQUIRED
+    assert found.clients[1].context.verify_mode == ssl.CERT_NONE
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("method = TLSv1.2", ":1: no section before this"),
+        ("[server:default]\nnonsense", ":2: cannot be read: nonsense"),
+        ("[server:default]\nmethodd = TLSv1", ":2: unknown parameter methodd"),
+        ("[server:default]\nverify_certificate = perhaps", "invalid value of verify_certificate: perhaps"),
+        ("[server:default]\nmethod = TLSv9", "TLSs<default>: invalid tls_method [TLSv9]"),
+        ("[server:default]\ncertificate = none.pem", "Unable to load certificate file"),
+        ("[server:default]\ncertificate = server.pem\nprivate_key = client.key", "Unable to load private key file"),
+        ("[client:default]\nca_list = server.key", "Unable to load ca_list"),
+        ("[server:default]\ncipher_list = nothing", "Unable to cipher_list"),
+        ("[nobody:default]", "cannot be read"),
+    ],
+)
+def test_errors_say_where(text: str, says: str, tmp_path: Path) -> None:
+    with pytest.raises(ModuleError, match=says.replace("[", r"\[").replace("<", "<")):
+        profiles(text, tmp_path)
+
+
+def talk(server: TlsCodec, client: TlsCodec, *, step: int = 7) -> dict[str, bytes]:
+    """Carry what both send, a few bytes at a time, until nothing is left; what each has read."""
+    read = {"server": b"", "client": b""}
+    flying = [("server", client.start())]
+    while flying:
+        to, data = flying.pop(0)
+        codec = server if to == "server" else client
+        for at in range(0, len(data), step):
+            plain, answer = codec.received(data[at : at + step])
+            read[to] += plain
+            if answer:
+                flying.append(("client" if to == "server" else "server", answer))
+    return read
+
+
+def test_codecs(tmp_path: Path) -> None:
+    """What is written before the handshake is over waits for it; the name asked for chooses the certificate."""
+    found = profiles(SECTIONS, tmp_path)
+    server = TlsCodec(found.server(HERE).context, False)
+    client = TlsCodec(found.clients[1].context, True, "sub.second.example.test")
+    assert client.encode(b"early ") == b""
+    assert client.encode(b"bird") == b""
+    assert talk(server, client) == {"server": b"early bird", "client": b""}
+    assert server.ready
+    assert client.ready
+    assert server.server_name == "sub.second.example.test"
+    assert client.peer is not None
+    assert Certificate.part(client.peer.subject, "CN") == "second.example.test"
+    assert not client.verified, "it was not asked to verify"
+    assert server.verified
+    data = b"x" * 100_000
+    assert server.received(client.encode(data))[0] == data
+    assert client.received(server.encode(b"y"))[0] == b"y"
+    assert client.cipher[0] in client.description
+
+
+def test_certificate_of_the_client(tmp_path: Path) -> None:
+    found = profiles(SECTIONS, tmp_path)
+    server, client = TlsCodec(found.server(HERE).context, False), TlsCodec(found.clients[1].context, True)
+    talk(server, client, step=100_000)
+    assert server.verified
+    assert server.peer is not None
+    assert Certificate.part(server.peer.subject, "CN") == "client.example.test"
+
+
+def test_unknown_authority_is_said_to_the_other_end(tmp_path: Path) -> None:
+    found = profiles(
+        SECTIONS.replace("verify_certificate = no", "verify_certificate = yes\nca_list = self.pem"), tmp_path
+    )
+    server, client = TlsCodec(found.server(HERE).context, False), TlsCodec(found.clients[1].context, True)
+    with pytest.raises(TlsError, match="certificate verify failed"):
+        talk(server, client)
+    assert client.finish(), "the alert"
+
+
+def test_garbage_ends_the_connection(tmp_path: Path) -> None:
+    server = TlsCodec(profiles(SECTIONS, tmp_path).server(HERE).context, False)
+    with pytest.raises(TlsError):
+        server.received(b"OPTIONS sip:a SIP/2.0\r\n\r\n")
+
+
+CFG = """
+listen=udp:127.0.0.1:5060
+enable_tls=yes
+loadmodule "tls"
+loadmodule "sl"
+loadmodule "pv"
+loadmodule "xlog"
+modparam("tls", "config", "{0}")
+request_route {{ sl_send_reply("200", "$tls_version $tls_peer_subject_cn"); }}
+event_route[tls:connection-out] {{ if ($conid == 7) drop; }}
+"""
+
+
+class Outgoing:
+    outgoing = True
+
+
+def test_event_route_may_refuse_a_connection(tmp_path: Path) -> None:
+    profiles(SECTIONS, tmp_path)
+    with Local(CFG.format(tmp_path / "tls.cfg"), tmp_path) as local:
+        tls = local.core.module("tls")
+        assert tls.established(Outgoing(), HERE, ("10.0.0.1", 5061), 6)
+        assert not tls.established(Outgoing(), HERE, ("10.0.0.1", 5061), 7)
+        version = tls.profiles
+        (tmp_path / "tls.cfg").write_text("[server:default]\nmethod = SSLv23\n")
+        assert tls.reload(None) == "Ok. TLS configuration reloaded."
+        assert tls.profile_to("10.0.0.1", 5061) == 0
+        assert tls.profiles is not version
