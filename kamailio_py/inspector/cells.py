@@ -96,7 +96,7 @@ class Cells:
 
         def read(bucket: int) -> list[str]:
             assert self.table is not None
-            walked = self.table.walk(bucket)
+            walked = self.segment.chain(self.table, bucket)
             return [state_of(u32[(o + state) >> 2], u32[(o + flags) >> 2], u32[(o + status) >> 2]) for o in walked]
 
         for bucket in self.table.filled():
@@ -117,7 +117,9 @@ class Cells:
         table = self.table
         if table is None:
             return []
-        found, stable = table.lock_of(bucket).stable(lambda: [self._read(at, full) for at in table.walk(bucket)])
+        found, stable = table.lock_of(bucket).stable(
+            lambda: [self._read(at, full) for at in self.segment.chain(table, bucket)]
+        )
         for cell in found or ():
             cell.stable = stable
         return found or []

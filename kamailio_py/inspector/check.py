@@ -21,6 +21,8 @@ from kamailio_py.shm.errors import SharedMemoryError
 
 LOOKS = 4
 PAUSE = 0.05
+OVERLOOKED = 60_000
+"""Milliseconds that the wheel is beyond a timer's due time: what was due long ago when it was added fires at once."""
 CELL_OWNERS = {
     "reply": "tm:reply",
     "script": "tm:script state",
@@ -84,8 +86,8 @@ def _timers(segment: Segment) -> Iterator[str]:
             yield f"timer {node} is of kind {kind}, which there is not"
         if memory.arena.find(node) is None and not any(start <= node < end for start, end in fixed):
             yield f"timer {node} ({name}) is in no block that is in use"
-        if segment.live and due < segment.now_ms - 60_000:
-            yield f"timer {node} ({name}) is overdue by more than a minute"
+        if due < memory.wheel.done_ms - OVERLOOKED:
+            yield f"timer {node} ({name}) pends since it was overlooked"
 
 
 def _transactions(segment: Segment) -> Iterator[str]:

@@ -20,6 +20,7 @@ from kamailio_py.shm import instances
 from kamailio_py.shm.arena import Block
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
+from kamailio_py.shm.table import Table
 
 
 class NotFound(Exception):
@@ -88,7 +89,17 @@ class Segment:
             return "dead"
         return {b"T": "stopped", b"t": "stopped", b"Z": "dead", b"X": "dead"}.get(state, "running")
 
-    # blocks of the arena
+    # chains and blocks
+
+    @staticmethod
+    def chain(table: Table, bucket: int) -> Iterator[int]:
+        """Offsets of a bucket's records; LookupError if the chain, which may be changing, comes back to one."""
+        seen: set[int] = set()
+        for offset in table.walk(bucket):
+            if offset in seen:
+                raise LookupError(f"bucket {bucket} of {table.name} is a ring")
+            seen.add(offset)
+            yield offset
 
     def owner(self, block: Block) -> str:
         return self.memory.arena.owners.name(block.owner) or str(block.owner)

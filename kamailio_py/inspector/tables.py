@@ -81,7 +81,7 @@ def of_table(segment: Segment, name: str, limit: int = 0) -> list[Row]:
 
 def _bucket(segment: Segment, found: Table, layout: Layout, bucket: int) -> list[Row]:
     read, stable = found.lock_of(bucket).stable(
-        lambda: [_resolved(segment, layout, layout.unpack(segment.load(at))) for at in found.walk(bucket)]
+        lambda: [_resolved(segment, layout, layout.unpack(segment.load(at))) for at in segment.chain(found, bucket)]
     )
     return [{"bucket": bucket, **values, **({} if stable else {"consistent": False})} for values in read or ()]
 
@@ -178,7 +178,7 @@ def items(segment: Segment, name: str, key: str | None = None) -> list[Row]:
 
 
 def _items(segment: Segment, found: Table, layout: Layout, bucket: int) -> Iterator[Row]:
-    for at in found.walk(bucket):
+    for at in segment.chain(found, bucket):
         data = segment.load(at)
         item = layout.unpack(data)
         text = data[layout.size : layout.size + item["value_size"]].decode("latin-1")
@@ -215,7 +215,9 @@ def shared_variables(segment: Segment) -> list[Row]:
     rows: list[Row] = []
     for bucket in found.filled():
         read, _ = found.lock_of(bucket).stable(
-            lambda bucket=bucket: [_variable(segment, layout.unpack(segment.load(at))) for at in found.walk(bucket)]  # type: ignore[misc]
+            lambda bucket=bucket: [
+                _variable(segment, layout.unpack(segment.load(at))) for at in segment.chain(found, bucket)
+            ]  # type: ignore[misc]
         )
         rows += read or ()
     return sorted(rows, key=lambda row: str(row["name"]))

@@ -51,9 +51,8 @@ def run_timers(process: Process, timers: list[TimerSpec]) -> None:
             if clock.ms() >= due[id(timer)]:
                 due[id(timer)] += timer.seconds * 1000
                 name = getattr(timer.callback, "__qualname__", str(timer.callback))
-                processes.begin(f"timer {name}".encode("latin-1", "replace"))
-                try:
-                    timer.callback()
-                except Exception as error:
-                    logger.err(f"timer {name}: {error}")
-                processes.finish()
+                with processes.doing(f"timer {name}"):
+                    try:
+                        timer.callback()
+                    except Exception as error:
+                        logger.err(f"timer {name}: {error}")

@@ -8,6 +8,7 @@ transport's business: `ctl handler`, a JSONRPCS process, or a SIP worker through
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
@@ -66,6 +67,11 @@ class Commands:
         Sending is left to the caller (`call.send()`), which may be asked for many calls at once.
         """
         call.array = command.array
+        shm = self.core.shm
+        with shm.processes.doing(f"rpc {command.name}") if shm is not None else nullcontext():
+            self._run(command, call)
+
+    def _run(self, command: Command, call: Call) -> None:
         try:
             try:
                 arguments = call.scan(command.scan)

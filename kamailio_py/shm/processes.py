@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kamailio_py.shm.counters import Counters
@@ -142,6 +143,19 @@ class ProcessTable:
         words[(row + Process.intent) >> 3] = 0
         words[(row + Process.place) >> 3] = 0
         words[row >> 3] = ((rank & 0xFFFFFFFF) << 32) | (pid or os.getpid())
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Say what this process does meanwhile, unless it is at something else already, of which it is a part."""
+        row = self._offset + self._identity.slot * Process.SIZE
+        if self._words[(row + Process.since) >> 3]:
+            yield
+            return
+        self.begin(what.encode("latin-1", "replace"))
+        try:
+            yield
+        finally:
+            self.finish()
 
     def beat(self, now_ms: int) -> None:
         """This process looked for something to do and found nothing."""

@@ -21,6 +21,7 @@ from kamailio_py.inspector import processes, queues, tables, timers
 from kamailio_py.inspector.command import main
 from kamailio_py.inspector.segment import Segment, attached
 from kamailio_py.shm import instances
+from tests.kit.kamcmd import kamcmd
 from tests.kit.server import Server, our_command
 
 KAMSHM = [sys.executable, "-m", "kamailio_py.inspector.command"]
@@ -85,6 +86,9 @@ MORE = """route[SLEEPY] {
     usleep("400000000");
 }
 """
+
+
+STATES = dict.fromkeys(("active", "suspended", "continuing", "canceled", "completed"), 0)
 
 
 def line_of(text: str, path: str = CFG) -> int:
@@ -322,6 +326,35 @@ def test_timers_and_metrics(shared: tuple[Server, Client]) -> None:
     assert {family["type"] for family in families} == {"gauge", "counter", "untyped", "histogram"}
     for family in families:
         assert f"# TYPE {family['name']} {family['type']}\n" in text
+
+
+@pytest.mark.kamailio
+def test_rpc_and_kamshm_agree(tmp_path: Path) -> None:
+    """What the real kamcmd is told is what kamshm reads."""
+    path = str(tmp_path / "ctl")
+    ctl = f'loadmodule "ctl.so"\nmodparam("ctl", "binrpc", "unix:{path}")\n'
+    server = Server("kamshm", our_command(), CFG.replace('loadmodule "tm.so"', ctl + 'loadmodule "tm.so"'))
+    (server.directory / "more.cfg").write_text(MORE)
+    server.start()
+    try:
+        client = Client(server)
+        for _ in range(3):
+            client.ask("MESSAGE")
+        client.send("INFO")
+        until(lambda: plain(server, "tm", "stats")["states"] == STATES | {"suspended": 1, "completed": 3})
+        told = dict(re.findall(r"(\w+): (\d+)", kamcmd(path, "core.shmmem")))
+        memory = until(
+            lambda: [m for m in [plain(server, "mem")] if str(m["used"]) == told["used"]],
+        )[0]
+        assert told["free"] == str(memory["free"])
+        listed = re.findall(r"PID: (\d+)\s+DSC: ([^\n]*)", kamcmd(path, "core.psx"))
+        shown = [(str(row["pid"]), row["description"]) for row in plain(server, "ps")]
+        assert [(pid, title.strip()) for pid, title in listed] == shown
+        assert "value: INFO" in kamcmd(path, "pv.shvGet", "last")
+        assert plain(server, "shv") == [{"name": "last", "value": "INFO"}]
+        assert "ctl handler" in [row["description"] for row in plain(server, "ps")]
+    finally:
+        server.stop()
 
 
 # hung, stopped, killed
