@@ -383,7 +383,8 @@ def test_where_a_process_hangs(start: Callable[..., Server]) -> None:
     assert worker["doing"].startswith("task async ")
     assert worker["doing"].endswith(", route[SLEEPY]")
     assert worker["description"] == "Async Task Worker - slow"
-    assert (queue["depth"], queue["high_water"], queue["taken"]) == (1, 1, 1)
+    assert (queue["depth"], queue["taken"]) == (1, 1)
+    assert queue["high_water"] in (1, 2)  # the first may have been taken before the second came
     assert queue["in_hand"][0]["pid"] == worker["pid"]
     assert 0 < queue["oldest_seconds"] < 20
     assert queue["waiting"][0]["task"].endswith("route[SLEEPY]")

@@ -199,7 +199,7 @@ def put_word(field: int, value: int) -> Break:
         (put(tm_cell.Cell.suspended, 0), "is suspended without a branch that guards it"),
         (put_word(tm_cell.Cell.attributes, 4096), "its attributes leads to nothing"),
         (lambda h, at: put_word(tm_cell.Cell.reply, at)(h, at), "its reply leads to tm:cell"),
-        (lambda h, at: h.shm.arena.free(h.shm.u64[(at + tm_cell.Cell.branch) >> 3]), "is in no block that is in use"),
+        (lambda h, at: h.shm.arena.free(at), "is in no block that is in use"),
         (
             lambda h, at: h.tm.table.table.remove(Cells(look_at(h.shm)).layout.unpack(h.shm.memory, at)["index"], at),
             "nothing leads to it",
