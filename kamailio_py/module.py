@@ -209,6 +209,8 @@ class Module:
     statistics: ClassVar[tuple[str, ...]] = ()
     statistics_group: ClassVar[str] = ""
     """Their group, if it is not the module's name."""
+    computed_group: ClassVar[str] = ""
+    """The group of computed_statistics(), if it is not the module's name."""
     selects: ClassVar[dict[str, Any]] = {}
     """Root of a select ("hf_value") -> what resolves the path behind it (script.selects.ROOTS)."""
     cfg_variables: ClassVar[Sequence[CfgVariable]] = ()
@@ -236,7 +238,7 @@ class Module:
     # what is exported
 
     def computed_statistics(self) -> dict[str, Callable[[], int]]:
-        """Statistics of this module's group that are no counters of their own: name -> what gives the value."""
+        """Statistics of `computed_group` that are no counters of their own: name -> what gives the value."""
         return {}
 
     @classmethod

@@ -13,7 +13,7 @@ from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.engine.forward import forward_reply
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module, Param, Rank, function, pvar
+from kamailio_py.module import Module, Param, Rank, function, pvar, rpc
 from kamailio_py.script.context import Context
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
@@ -23,6 +23,7 @@ from kamailio_py.sip.reply import back_to, build_reply, reply_destination
 from kamailio_py.sip.totag import SL_SEPARATOR, SL_SIGNATURE, TM_SEPARATOR, TM_SIGNATURE, ToTag
 
 if TYPE_CHECKING:
+    from kamailio_py.rpc.call import Call
     from kamailio_py.script.pvars import Getter, Inner
 
 log = get_logger("sl")
@@ -224,6 +225,17 @@ class Sl(Module):
                     changed.lumps.replace(offset + shift, offset + shift + length, piece)
             changed.force_socket = msg.force_socket
         return 1 if forward_reply(self.core, changed) >= 0 else -1
+
+    # RPC
+
+    @rpc("sl.stats", "", "How many replies of each status were sent.")
+    def stats(self, call: Call) -> dict[str, int]:
+        total = self.core.shm.counters.total
+        return {
+            name.removesuffix("_replies"): total(self._statistic[name])
+            for name in STATISTICS
+            if name.endswith("_replies") and name not in ("1xx_replies", "sent_replies", "sent_err_replies")
+        }
 
     # pseudo-variables
 

@@ -23,6 +23,7 @@ from kamailio_py.engine.dns_cache import DnsCache
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.engine.registry import Registry
 from kamailio_py.engine.settings import GlobalValues
+from kamailio_py.engine.statistics import Statistics
 from kamailio_py.engine.tasks import TaskQueues
 from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
@@ -62,6 +63,7 @@ class Core:
         self.random = rng or random.Random()
         self.cfg = GlobalValues()
         self.variables = CfgVariables(self)
+        self.statistics = Statistics(self)
         self.defines: dict[str, str] = {}
         self.define_modes: dict[str, str] = {}
         self.registry = Registry(self)

@@ -18,7 +18,8 @@ from kamailio_py.config.nodes import RouteKind
 from kamailio_py.engine.core import FAKED_REQUEST
 from kamailio_py.engine.forward import forward_reply
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module, ModuleError, Param, Rank, function, pvar
+from kamailio_py.module import ModuleError, Param, Rank, function, pvar
+from kamailio_py.modules.corex.commands import Commands
 from kamailio_py.modules.corex.network import Interceptor
 from kamailio_py.modules.corex.sockets import SOCK, find_socket, lsock, parse_address
 from kamailio_py.sip.branch import Branch
@@ -53,7 +54,7 @@ def parse_q(text: str) -> int:
     return q
 
 
-class Corex(Module):
+class Corex(Commands):
     """Functions of the core with parameters that vary."""
 
     name = "corex"

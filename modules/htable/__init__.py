@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.arguments import INT, STR, Fixup
 from kamailio_py.log import get_logger
 from kamailio_py.module import Param, Rank, function
+from kamailio_py.modules.htable.commands import Commands
 from kamailio_py.modules.htable.matching import regex, text_matcher
 from kamailio_py.modules.htable.spec import parse
-from kamailio_py.modules.htable.stored import Stored
 from kamailio_py.modules.htable.table import HashTable, Value
 from kamailio_py.script.pvars import Format
 from kamailio_py.sip.hash import case_hash
@@ -48,7 +48,7 @@ def log_item(table: HashTable, item: int) -> None:
     log.err(f"\tv-{'s' if text else 'i'}:{value}")
 
 
-class Htable(Stored):
+class Htable(Commands):
     """Hash tables in shared memory."""
 
     name = "htable"

@@ -170,6 +170,18 @@ class HashTable:
         finally:
             self.leave(slot)
 
+    def described(self, name: str) -> tuple[Value, int] | None:
+        """Value of an item that is there, and when it is over (0 never), None if there is none."""
+        slot = self.slot_of(name)
+        self.enter(slot)
+        try:
+            item, _ = self._find(slot, name)
+            if not item or self._is_over(item):
+                return None
+            return self.value(item), self.expire_of(item)
+        finally:
+            self.leave(slot)
+
     def remove(self, name: str) -> bool:
         """Remove an item; whether it was there."""
         slot = self.slot_of(name)

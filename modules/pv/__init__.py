@@ -117,15 +117,16 @@ class Pv(PvFunctions):
                 raise RpcFault(500, f"Missing {what} {usage}") from None
 
         name = scanned("S", "parameter varname")
-        if name not in dict(self.shared.items()):
-            raise RpcFault(404, "Variable not found")
         kind = scanned("S", "parameter type").lower()
         if kind == "int":
-            self.shared.set(name, scanned("d", "integer parameter value"))
+            value = scanned("d", "integer parameter value")
         elif kind == "str":
-            self.shared.set(name, scanned("S", "string parameter value"))
+            value = scanned("S", "string parameter value")
         else:
             raise RpcFault(500, "Unknown parameter type (Types: int or str)")
+        if name not in dict(self.shared.items()):
+            raise RpcFault(404, "Variable not found")
+        self.shared.set(name, value)
         return "Ok. Variable set to new value."
 
 

@@ -17,19 +17,20 @@ A transaction is a cell in shared memory (cell.py) that any process may work on;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module
+from kamailio_py.module import Command, Module, commands_of
 from kamailio_py.modules.tm.acks import Acks
 from kamailio_py.modules.tm.api import EVENTS, Api
 from kamailio_py.modules.tm.cancel import Canceling
 from kamailio_py.modules.tm.cell import Flag
 from kamailio_py.modules.tm.cfg import CFG_VARIABLES
 from kamailio_py.modules.tm.client import Client
+from kamailio_py.modules.tm.commands import Commands
 from kamailio_py.modules.tm.contacts import Contacts
 from kamailio_py.modules.tm.failure import Failures
 from kamailio_py.modules.tm.forward import Forward
@@ -78,6 +79,7 @@ class Tm(
     def __init__(self, core: Core) -> None:
         super().__init__(core)
         self.api = Api(self)
+        self.commands = Commands(self)
         self.events: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
         self.appends: dict[str, list[tuple[str, str, str]]] = {}
 
@@ -106,6 +108,7 @@ class Tm(
         self.turns = Turns(self, self.replies.work)
         self.suspension = Suspension(self)
         self.uac = Uac(self)
+        self.commands.register()
         self.serial = Contacts(core, self.contacts_avp, self.contact_flows_avp)
         core.post_script.append(self.server.finish)
         core.reply_handlers.append(self.replies.received)
@@ -116,6 +119,9 @@ class Tm(
         self.no_routes = (
             0, 0, 0, 0, self.fr_timer, self.fr_inv_timer, self.retr_timer1, self.retr_timer2,
         )  # fmt: skip
+
+    def rpcs(self) -> Iterable[Command]:
+        return commands_of(self.commands)
 
     def child_init(self, rank: int) -> None:
         self.matching.interested_in_acks = bool(self.events["e2e-ack"])

@@ -172,6 +172,7 @@ class Uac:
         if again:
             return
         tm.core.count(tm.server.completed[min(code // 100, 6) - 2])
+        tm.core.count(tm.server.sent)  # as Kamailio, although there is nobody to send it to
         for listener in tm.events["completed"]:
             listener(t, code)
         self._tell(t, code, msg)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from kamailio_py import log as output
 from kamailio_py.config.arguments import FORMAT, INT, PVAR, STR
-from kamailio_py.module import Module, function, pvar
+from kamailio_py.module import function, pvar
+from kamailio_py.modules.kex.commands import Commands
 from kamailio_py.sip.errors import BadUri
 from kamailio_py.sip.uri import Uri
 
@@ -34,7 +35,7 @@ GENERAL = (
 )  # fmt: skip
 
 
-class Kex(Module):
+class Kex(Commands):
     """Extensions of Kamailio's core."""
 
     name = "kex"
@@ -44,6 +45,7 @@ class Kex(Module):
         *(f"rcv_replies_{n}xx_{method}" for method in REPLIED.values() for n in range(1, 7)),
     )  # fmt: skip
     statistics_group = "core"
+    computed_group = "shmem"
 
     def mod_init(self) -> None:
         core = self.core
@@ -84,7 +86,7 @@ class Kex(Module):
         return 1
 
     def computed_statistics(self) -> dict[str, Callable[[], int]]:
-        """Group shmem."""
+        """Those of shared memory."""
         arena = self.core.shm.arena
         return {
             "total_size": lambda: arena.total,
