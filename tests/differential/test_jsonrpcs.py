@@ -19,7 +19,7 @@ from tests.kit.scene import Scene
 WIRE = Path(__file__).parent.parent / "wire"
 
 room = Room(
-    "rpc",
+    "jsonrpcs",
     modules="jsonrpcs async cfg_rpc counters statistics",
     globals_="""async_workers=1
 mine.num = 5 desc "a number"
@@ -96,11 +96,11 @@ def test_transactions(scene: Scene) -> None:
         shown = {name: row[name] for name in row if name not in ("cell", "tlabel", "lifetime")}
         scene.note(json.dumps(shown))
         scene.note(f"{list(row)}")
-    play(scene, ["tm.cancel nope 1", "tm.cancel x", "tm.reply #200 OK 1 tag", "tm.reply #200 OK 1:1 tag h b"])
-    play(scene, ["tm.reply_callid #200 OK nope 1 tag", "tm.reply #200", "tm.reply_callid", "tm.hash_stats", "tm.clean"])
     cseq = re.sub(r"\D", "", rows[0]["cseq"])
     scene.note(str(ask("tm.reply_callid", 486, "Not now", "rpc-invite", cseq, "mytag", "X-Rpc: 1\r\n", "")))
     alice.ack(invite, alice.expect(486))
+    play(scene, ["tm.cancel nope 1", "tm.cancel x", "tm.reply #200 OK 1 tag", "tm.reply #200 OK 1:1 tag h b"])
+    play(scene, ["tm.reply_callid #200 OK nope 1 tag", "tm.reply #200", "tm.reply_callid", "tm.hash_stats", "tm.clean"])
     ask.close()
 
 
