@@ -110,15 +110,14 @@ class Jsonrpcs(Module):
 
     @function("jsonrpc_dispatch", routes=RouteType.REQUEST)
     def dispatch(self, ctx: Context) -> int:
-        """Answer the HTTP request of event_route[xhttp:request]."""
+        """Answer the HTTP request of event_route[xhttp:request]; -1, and no answer, if it has no document."""
         if self._http is None:
             log.err("XHTTP API not available")
             return -1
         found = self._run(ctx.msg.body.encode("latin-1"))
         if found is None:
-            self._http.reply(ctx, 400, "Bad Request", "", "")
             return -1
-        self._http.reply(ctx, 200, "OK", CONTENT_TYPE, found.body)
+        self._http.reply(ctx, found.code, found.reason, CONTENT_TYPE, found.body)
         return 1
 
     @pvar("jsonrpl", inner=True, index=False)

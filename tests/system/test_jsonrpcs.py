@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
@@ -250,3 +251,48 @@ def test_what_keeps_it_from_starting(tmp_path: Path, params: str, said: str) -> 
     port.release()
     assert done.returncode == 255
     assert said in done.stderr
+
+
+HTTP = """#!KAMAILIO
+debug=-3
+listen=tcp:127.0.0.1:{port}
+children=1
+tcp_children=1
+tcp_accept_no_cl=yes
+http_reply_parse=yes
+loadmodule "xhttp.so"
+loadmodule "jsonrpcs.so"
+loadmodule "sl.so"
+loadmodule "cfg_rpc.so"
+modparam("jsonrpcs", "transport", 1)
+request_route {{ exit; }}
+event_route[xhttp:request] {{
+    if (!jsonrpc_dispatch()) {{ xhttp_reply("400", "Bad Request", "", ""); }}
+}}
+"""
+
+
+def test_over_http() -> None:
+    """Status, headers and body are those of real Kamailio."""
+    port = Port()
+    server = Server("ours", our_command(), HTTP.format(port=port.number)).start()
+
+    def post(body: str) -> tuple[int, str, str, str]:
+        client = http.client.HTTPConnection("127.0.0.1", port.number, timeout=10)
+        client.request("POST", "/RPC", body, {"Content-Type": "application/json"})
+        answer = client.getresponse()
+        found = answer.status, answer.reason, answer.headers.get("Content-Type", ""), answer.read().decode()
+        client.close()
+        return found
+
+    try:
+        assert post(request("core.echo", "a").decode()) == (
+            200, "OK", "application/json", '{\n\t"jsonrpc":\t"2.0",\n\t"result":\t["a"],\n\t"id":\t1\n}',
+        )  # fmt: skip
+        assert post(request("nope").decode())[:3] == (500, "Method Not Found", "application/json")
+        assert post(request("cfg.get", "nope", "x").decode())[:2] == (400, "Failed to get the variable")
+        assert post("{}")[3] == '{\n\t"jsonrpc":\t"2.0",\n\t"result":\t{\n\t}\n}'
+        assert post("garbage")[:2] == (400, "Bad Request")
+    finally:
+        server.stop()
+        port.release()
