@@ -115,12 +115,12 @@ class Trace:
 
     @staticmethod
     def ring_for(segment: int, processes: int) -> int:
-        """How many events each process keeps: a power of two for which at most an eighth of the segment is used.
+        """How many events each process keeps: a power of two for which at most a sixteenth of the segment is used.
 
         A ring that is not used takes no memory of the machine.
         """
         ring = LARGEST
-        while ring > SMALLEST and Trace.size(processes, ring) > segment // 8:
+        while ring > SMALLEST and Trace.size(processes, ring) > segment // 16:
             ring //= 2
         return ring
 
