@@ -113,12 +113,15 @@ class CfgRpc(Module):
         """Kamailio stops at the first variable that is a text. It does not survive a group of the config's own."""
         variables = self.core.variables
         group, instance = group_instance(text)
-        for name in variables.names(group):
+        names = variables.names(group)
+        if names and instance >= 0 and not variables.has_instance(group, instance):
+            raise RpcFault(500, "Reset failed")
+        for name in names:
             declared = variables.declared(group, name)
             assert declared is not None
             own = not variables.is_declared(group)
-            if declared.text and not declared.hidden and not own:
-                raise RpcFault(500, "Unsupported input type")
+            if declared.text and not own:
+                raise RpcFault(500, "Reset failed" if declared.hidden else "Unsupported input type")
             base = variables.base(group, name)
             if declared.read_only or base is None or base == variables.value(group, name, instance):
                 continue

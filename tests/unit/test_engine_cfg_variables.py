@@ -9,9 +9,11 @@ import pytest
 
 from kamailio_py import log
 from kamailio_py.engine.cfg_variables import CfgVariables, ChangeRefused
+from kamailio_py.module import RpcFault
 from kamailio_py.modules.tm.cell import Cell
 from tests.kit.local import Local
 from tests.kit.requests import request
+from tests.kit.rpc import invoke
 
 CFG = """
 debug=0
@@ -195,3 +197,17 @@ def test_without_memory_nothing_changes(server: Local, variables: CfgVariables) 
 
 def test_order_of_groups(variables: CfgVariables) -> None:
     assert variables.groups() == ["maxfwd", "xlog", "tm", "tcp", "core", "mine"]
+
+
+def test_reset(server: Local, variables: CfgVariables) -> None:
+    """The config's values again; also of a group of the config's own, which Kamailio 5.6.3 does not survive."""
+    variables.set_now("maxfwd", -1, "max_limit", 30)
+    variables.set_now("mine", -1, "num", 9)
+    variables.set_now("mine", -1, "str", "other")
+    assert invoke(server.core, "cfg.reset", "maxfwd") == []
+    assert invoke(server.core, "cfg.reset", "mine") == []
+    keys = (("maxfwd", "max_limit"), ("mine", "num"), ("mine", "str"))
+    assert [variables.value(*key) for key in keys] == [70, 5, "text"]
+    for group, fault in (("tm", "Unsupported input type"), ("maxfwd[1]", "Reset failed"), ("core", "Reset failed")):
+        with pytest.raises(RpcFault, match=fault):
+            invoke(server.core, "cfg.reset", group)
