@@ -143,6 +143,10 @@ class Postgres(DbServer):
         self.start(self._daemon, "-D", f"{self.directory}/data", "-p", str(self.port), "-k", str(self.directory),
                    "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "shared_buffers=8MB")  # fmt: skip
 
+    def _answers(self) -> bool:
+        command = [self._is_ready, "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, timeout=PATIENCE).returncode == 0
+
     def sql(self, statements: str, database: str = NAME) -> None:
         self.run(
             self._client, "-q", "-h", "127.0.0.1", "-p", str(self.port), "-U", "root", "-d", database, "-c", statements
