@@ -12,9 +12,12 @@ was got by `lookup*` holds a reference and must be given back by `release`; that
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.log import get_logger
+from kamailio_py.modules.tm import selection
 from kamailio_py.modules.tm.cell import Branch, Cell
 from kamailio_py.modules.tm.errors import reply_for
 from kamailio_py.modules.tm.transaction import FORWARDED
@@ -26,12 +29,14 @@ if TYPE_CHECKING:
     from kamailio_py.modules.tm.transaction import Transaction
     from kamailio_py.script.context import Context
 
+log = get_logger("tm")
+
 EVENTS = (
     "request-in",  # f(ctx, t)            a request made a transaction
     "request-out",  # f(t, branch, text)   a branch was sent
     "response-in",  # f(t, branch, msg)    a reply came for a branch
     "response-out",  # f(t, code, msg)      a reply goes upstream; msg is None for one made here
-    "failure",  # f(t, code)           the best final reply is >= 300, before failure_route
+    "failure",  # f(ctx, t, code, msg)  the best final reply is >= 300 (ctx.branch's); ctx is that of failure_route
     "e2e-ack",  # f(ctx, t)            the ACK of a 2xx passes
     "e2e-cancel",  # f(ctx, t)            a CANCEL for t (the INVITE's transaction) was received
     "completed",  # f(t, code)           a final reply was sent upstream
@@ -116,6 +121,46 @@ class Api:
     def release(self, t: Transaction) -> None:
         """Give back the reference of a lookup."""
         self.tm.table.release(t)
+
+    def context(self, t: Transaction, msg: Message | None = None) -> Context:
+        """A context of the transaction, on its request as stored or on `msg`, with its AVPs; not for running routes."""
+        return self.tm.state.context(t, msg)
+
+    def picked(self, t: Transaction) -> int:
+        """Number of the branch with the best final reply; negative if there is none."""
+        return selection.pick(t, self.tm.faked_reply_prio)
+
+    def to_tag(self, request: Message) -> str:
+        """The To-tag of replies to a request that are made here."""
+        return request.to.tag or self.tm.server.totag.tag(request)
+
+    # what modules remember of a transaction
+
+    @staticmethod
+    def notes(t: Transaction) -> dict[str, Any]:
+        """Notes by module name. Cheap where there are none."""
+        word = (t.offset + Cell.notes) >> 3
+        if not t.u64[word]:
+            return {}
+        t.lock.acquire()
+        data = t.tm.arena.load(t.u64[word])
+        t.lock.release()
+        notes: dict[str, Any] = marshal.loads(data)
+        return notes
+
+    def note(self, t: Transaction, module: str, value: Any) -> bool:
+        """Remember plain data for a module, until the transaction is freed; False without memory."""
+        block = self.tm.arena.store(marshal.dumps(self.notes(t) | {module: value}), self.tm.table.notes)
+        if not block:
+            log.err("no more share memory")
+            return False
+        word = (t.offset + Cell.notes) >> 3
+        t.lock.acquire()
+        old, t.u64[word] = t.u64[word], block
+        t.lock.release()
+        if old:
+            self.tm.arena.free(old)
+        return True
 
     # suspension
 

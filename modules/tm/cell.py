@@ -150,6 +150,7 @@ class Cell(Record):
     attributes = u64("AVPs, XAVPs, XAVUs and XAVIs as marshal wrote them, 0 if there are none")
     data = u64("what a module keeps with it: (callback name, data) of a local transaction")
     cancel_reason = u64("stored Reason headers of the CANCEL")
+    notes = u64("what modules remember of it, by module, as marshal wrote it; 0 if nothing")
     repeat_until = u64("monotonic milliseconds after which the final reply is not repeated")
     timer = embedded(TimerNode, "wait timer: set with the final reply, frees the cell")
     retr = embedded(TimerNode, "retransmission of the final reply")

@@ -40,8 +40,8 @@ STRIPES = 64
 _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
 PROVEN = Flag.PROVEN
-_unpack_blocks = struct.Struct("<4Q").unpack_from
-"""Cell.script and the three blocks behind it."""
+_unpack_blocks = struct.Struct("<5Q").unpack_from
+"""Cell.script and the four blocks behind it."""
 ROOM = 128
 """What a reply made here may have more than the headers of its request, to fit into its cell."""
 _BRANCHES = Cell.branches >> 2
@@ -79,6 +79,7 @@ class CellTable:
         self.attributes = owner("tm", "avps")
         self.mails = owner("tm", "waiting event")
         self.datas = owner("tm", "callback data")
+        self.notes = owner("tm", "notes of modules")
         self.freed = tm.core.statistic("tm", "freed")
         self.delayed = tm.core.statistic("tm", "delayed_free")
 
