@@ -352,6 +352,13 @@ def test_rpc_and_kamshm_agree(tmp_path: Path) -> None:
         assert [(pid, title.strip()) for pid, title in listed] == shown
         assert "value: INFO" in kamcmd(path, "pv.shvGet", "last")
         assert plain(server, "shv") == [{"name": "last", "value": "INFO"}]
+        stats = dict(re.findall(r"(\w+): (\d+)", kamcmd(path, "tm.stats")))
+        counters = plain(server, "tm", "stats")["counters"]
+        assert (stats["total"], stats["4xx"]) == (str(counters["total"]), str(counters["4xx"])) == ("4", "3")
+        assert stats["current"] == str(plain(server, "tm", "stats")["transactions"])
+        dumped = re.findall(r"name: (\S+)\s+value: (\S+)", kamcmd(path, "htable.dump", "calls"))
+        assert sorted(dumped) == sorted((row["key"], row["value"]) for row in plain(server, "htable", "calls"))
+        assert len(dumped) == 4
         assert "ctl handler" in [row["description"] for row in plain(server, "ps")]
     finally:
         server.stop()
