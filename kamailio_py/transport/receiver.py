@@ -29,6 +29,8 @@ TICK = 1000
 """Milliseconds between two looks at the timeouts."""
 SWEEP = 10_000
 """Milliseconds between two looks for connections that were announced and never came."""
+ON_ITS_WAY = 100
+"""Milliseconds that a connection may take from its entry in the table to its receiver."""
 
 
 class Receiver:
@@ -53,12 +55,13 @@ class Receiver:
         for fd in (inbox.wake_fd, inbox.offered.fileno()):
             poll.register(fd, select.EPOLLIN)
         self._take_offered()
-        self._sweep()
+        self._sweep(ON_ITS_WAY)
         by_fd = self._by_fd
         tick = self._now() + TICK
+        self._swept = self._now()
         while True:
             with process.idle:
-                events = poll.poll(max(tick - self._now(), 0) / 1000 if self._streams else None)
+                events = poll.poll(max(tick - self._now(), 0) / 1000 if self._streams else SWEEP / 1000)
             for fd, event in events:
                 stream = by_fd.get(fd)
                 if stream is None:
@@ -253,10 +256,11 @@ class Receiver:
                 self._end(stream, Closed("timeout", "idle for its lifetime"))
         if self._inbox.queue.depth:
             self._take_messages()
-        if now % SWEEP < TICK:
-            self._sweep()
+        if now - self._swept >= SWEEP:
+            self._swept = now
+            self._sweep(SWEEP)
 
-    def _sweep(self) -> None:
-        """Forget the connections of a receiver that died here before, and those whose opener died."""
-        for record in self._connections.forget_reader(self.number, set(self._streams), self._now() - SWEEP):
+    def _sweep(self, age: int) -> None:
+        """Forget the connections of a receiver that died here before, and those whose opener died: all of that age."""
+        for record in self._connections.forget_reader(self.number, set(self._streams), self._now() - age):
             logger.dbg(f"connection {record.id} with {record.src_host}:{record.src_port} was lost")
