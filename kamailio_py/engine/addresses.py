@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.nodes import Endpoint, Listen
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
-from kamailio_py.sip.ip import is_ip
+from kamailio_py.sip.ip import is_ip, normalise
 from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 SIOCGIFADDR = 0x8915
+ANY_PORT = 9
+"""Nothing is sent to it."""
 DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061, "sctp": 5060}
 
 
@@ -51,6 +53,7 @@ class Addresses:
         self._order()
 
     def _add(self, line: Listen, proto: str, address: str) -> None:
+        address = normalise(address)
         port = line.endpoint.port or (self.core.cfg.port if proto != "tls" else 0) or DEFAULT_PORT[proto]
         if any(s.proto == proto and s.host == address and s.port == port for s in self.sockets):
             return
@@ -99,7 +102,7 @@ class Addresses:
         lines = ["Listening on "]
         for s in self.sockets:
             advertised = f" advertise {s.sent_by_host}:{s.sent_by_port}" if s.advertise_host else ""
-            lines.append(f"             {s.proto}: {s.host_text}:{s.port}{advertised}")
+            lines.append(f"             {s.proto}: {s.host}:{s.port}{advertised}")
         lines.append("Aliases: ")
         for proto, host, port in reversed(self.aliases):
             lines.append(f"             {proto or '*'}: {host}:{port or '*'}")
@@ -112,7 +115,7 @@ class Addresses:
         key = (host, port, proto)
         known = self._myself.get(key)
         if known is None:
-            known = self._is_myself(host.strip("[]").lower(), port, proto)
+            known = self._is_myself(normalise(host.strip("[]")), port, proto)
             if len(self._myself) < 10000:
                 self._myself[key] = known
         return known
@@ -138,7 +141,7 @@ class Addresses:
 
     def find_socket(self, host: str, port: int, proto: str = "") -> ListenSocket | None:
         """The listening socket of this address, by name too when `host` is one."""
-        host = host.strip("[]").lower()
+        host = normalise(host.strip("[]"))
         for s in self.sockets:
             if host in (s.host, s.name.lower()) and port in (0, s.port) and proto in ("", s.proto):
                 return s
@@ -147,14 +150,41 @@ class Addresses:
     def socket_named(self, name: str) -> ListenSocket | None:
         return next((s for s in self.sockets if s.name and s.name == name), None)
 
-    def send_socket(self, proto: str, host: str, wanted: ListenSocket | None = None) -> ListenSocket | None:
-        """The socket to send to `host` from: the wanted one if it fits, else the first of that protocol and family."""
+    def send_socket(
+        self, proto: str, host: str, forced: ListenSocket | None = None, received: ListenSocket | None = None
+    ) -> ListenSocket | None:
+        """The socket to send to `host` from: the one the script has set, with `mhomed` the one that the system would
+        send from, else the one the message came in on; where these do not fit, the first of that protocol and family.
+        """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        if wanted is not None and wanted.proto == proto and wanted.family == family:
-            return wanted
+        if forced is not None and forced.proto == proto and forced.family == family:
+            return forced
+        if self.core.cfg.mhomed:
+            routed = self._routed_socket(proto, host, family)
+            if routed is not None:
+                return routed
+        if received is not None and received.proto == proto and received.family == family:
+            return received
         return next((s for s in self.sockets if s.proto == proto and s.family == family), None)
 
-    def destination(self, uri: str, wanted: ListenSocket | None = None, proto: str = "") -> Destination | None:
+    def _routed_socket(self, proto: str, host: str, family: int) -> ListenSocket | None:
+        """The socket on the address that the system's routes choose to reach `host`."""
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.connect((host, ANY_PORT))
+                source = probe.getsockname()[0]
+            except OSError as error:
+                logger.err(f"get_out_socket: no way to {host}: {error.strerror}")
+                return None
+        return next((s for s in self.sockets if s.proto == proto and s.host == source), None)
+
+    def destination(
+        self,
+        uri: str,
+        forced: ListenSocket | None = None,
+        proto: str = "",
+        received: ListenSocket | None = None,
+    ) -> Destination | None:
         """Where a request to this URI goes; None (and a line in the log) when that cannot be found out."""
         try:
             parsed = Uri.parse(uri)
@@ -171,7 +201,7 @@ class Addresses:
         if address is None:
             logger.err(f"could not resolve hostname: {host}")
             return None
-        sender = self.send_socket(transport, address, wanted)
+        sender = self.send_socket(transport, address, forced, received)
         if sender is None:
             logger.err(f"no socket to send to {transport}:{host}:{port}")
             return None

@@ -189,9 +189,11 @@ class Core:
     def is_myself(self, host: str, port: int = 0, proto: str = "") -> bool:
         return self.addresses.is_myself(host, port, proto)
 
-    def destination(self, uri: str, socket: ListenSocket | None = None, proto: str = "") -> Destination | None:
-        """The next hop of a SIP URI with the socket to send from; None when it cannot be found."""
-        return self.addresses.destination(uri, socket, proto)
+    def destination(
+        self, uri: str, forced: ListenSocket | None = None, proto: str = "", received: ListenSocket | None = None
+    ) -> Destination | None:
+        """The next hop of a SIP URI with the socket to send from (addresses.send_socket); None when there is none."""
+        return self.addresses.destination(uri, forced, proto, received)
 
     def send(self, text: str, destination: Destination) -> bool:
         """Hand bytes to the transport; False when it could not take them (already logged)."""

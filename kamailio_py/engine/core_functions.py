@@ -155,7 +155,7 @@ class CoreFunctions:
     def forward(self, ctx: Context, proto: str = "") -> int:
         """To the destination URI if there is one, else to the request-URI."""
         msg = ctx.msg
-        destination = self.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto)
+        destination = self.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto, msg.socket)
         return forward_request(self.core, msg, destination) if destination is not None else E_UNSPEC
 
     def forward_to(self, ctx: Context, host: str, port: str = "", proto: str = "") -> int:
@@ -171,7 +171,8 @@ class CoreFunctions:
             return E_UNSPEC
         if ":" in host and host[0] != "[":
             host = f"[{host}]"
-        destination = self.core.destination(f"sip:{host}:{port}" if port else f"sip:{host}", msg.force_socket, proto)
+        uri = f"sip:{host}:{port}" if port else f"sip:{host}"
+        destination = self.core.destination(uri, msg.force_socket, proto, msg.socket)
         return forward_request(self.core, msg, destination) if destination is not None else E_UNSPEC
 
     def forward_over(self, proto: str) -> Callable[..., int]:

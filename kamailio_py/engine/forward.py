@@ -51,7 +51,7 @@ def too_big(core: Core, msg: Message, text: str, destination: Destination) -> bo
 def over_stream(core: Core, msg: Message, destination: Destination) -> Destination:
     """The same place over the transport of udp_mtu_try_proto; `destination` itself where no socket is for it."""
     proto = msg.udp_mtu_proto.lower()
-    sender = core.addresses.send_socket(proto, destination.host, msg.force_socket)
+    sender = core.addresses.send_socket(proto, destination.host, msg.force_socket, msg.socket)
     return destination if sender is None else Destination(proto, destination.host, destination.port, sender)
 
 
@@ -75,7 +75,7 @@ def forward_reply(core: Core, msg: Message) -> int:
     if host is None:
         logger.err(f"forward reply failed - could not resolve {name}")
         return -1
-    sender = core.addresses.send_socket(proto, host, msg.force_socket or msg.socket)
+    sender = core.addresses.send_socket(proto, host, msg.force_socket, msg.socket)
     if sender is None:
         logger.err(f"no socket to send a reply over {proto} to {host}")
         return -1

@@ -293,7 +293,7 @@ def _next_hop(path: Path) -> Raw:
 
         def src_ip(ctx: Context) -> str | None:
             msg = ctx.msg
-            destination = ctx.core.destination(msg.dst_uri or msg.uri) if msg.is_request else None
+            destination = ctx.core.destination(msg.dst_uri or msg.uri, None, "", msg.socket) if msg.is_request else None
             return None if destination is None else _bracketed(destination.socket.host)
 
         return src_ip

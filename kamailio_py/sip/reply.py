@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
 from kamailio_py.sip.header_layout import MANDATORY
-from kamailio_py.sip.ip import is_ipv6, normalise
 from kamailio_py.sip.lumps import apply
 
 if TYPE_CHECKING:
@@ -19,10 +18,8 @@ _SPACE = " \t\r\n"
 
 
 def address_differs(host: str, ip: str) -> bool:
-    """Is the host of a Via not the address the message came from? A name always differs."""
-    if host == ip:
-        return False
-    return not (":" in ip and is_ipv6(host) and normalise(host) == normalise(ip))
+    """Is the host of a Via not the address the message came from? What is written in another way differs, too."""
+    return host != ip and host.strip("[]").lower() != ip
 
 
 def received_param(msg: Message, via: Via) -> str:

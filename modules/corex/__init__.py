@@ -219,7 +219,7 @@ class Corex(Commands):
     def _send_message(self, ctx: Context, address: str, proto: str) -> int:
         msg = ctx.msg
         uri = f"sip:{address}" if address else msg.dst_uri or msg.uri
-        target = self.core.destination(uri, msg.force_socket or msg.socket, proto)
+        target = self.core.destination(uri, msg.force_socket, proto, msg.socket)
         if target is None:
             log.err(f"failed to resolve [{address or uri}]")
             return -1

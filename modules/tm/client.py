@@ -118,7 +118,7 @@ class Client:
             except BadUri:
                 log.err(f"bad_uri: {hop}")
                 return errors.E_BAD_URI
-            target = self.tm.core.destination(hop, place.force_socket, proto)
+            target = self.tm.core.destination(hop, place.force_socket, proto, msg.socket)
             if target is None:
                 return errors.E_BAD_ADDRESS if self._unresolvable(hop) else errors.E_NO_SOCKET
         extra = via_extra(msg)

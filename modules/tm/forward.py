@@ -105,7 +105,7 @@ class Forward:
         """Send the request on without a transaction: an end-to-end ACK, an unmatched CANCEL."""
         msg = ctx.msg
         if target is None:
-            target = self.tm.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto)
+            target = self.tm.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto, msg.socket)
             if target is None:
                 return errors.E_BAD_ADDRESS
         return 1 if forward_request(self.tm.core, msg, target) >= 0 else -1

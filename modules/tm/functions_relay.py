@@ -67,7 +67,7 @@ class RelayFunctions:
         return self._to_uri(ctx, uri, proto, replicate=replicate)
 
     def _to_uri(self, ctx: Context, uri: str, proto: str = "", *, replicate: bool = False, flags: int = 0) -> int:
-        target = self.core.destination(uri, ctx.msg.force_socket, proto)
+        target = self.core.destination(uri, ctx.msg.force_socket, proto, ctx.msg.socket)
         if target is None:
             log.err(f"cannot resolve {uri}")
             return errors.E_BAD_ADDRESS

@@ -11,7 +11,7 @@ from kit.stream_agent import StreamAgent
 
 room = Room(
     "tcp",
-    stream="tcp",
+    listen=("tcp:127.0.0.1",),
     globals_="tcp_children=1\ntcp_connection_lifetime=60\nudp_mtu=1200\nudp_mtu_try_proto=TCP\ntcp_crlf_ping=yes",
     first="if (has_totag()) { loose_route(); t_relay(); exit; }",
     cfg="""

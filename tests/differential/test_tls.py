@@ -52,7 +52,7 @@ def prepare(directory: Path) -> None:
 
 room = Room(
     "tls",
-    stream="tls",
+    listen=("tls:127.0.0.1",),
     globals_="tcp_children=1\nenable_tls=yes",
     modules="tls",
     params='modparam("tls", "config", "@DIR@/tls.cfg")',

@@ -9,7 +9,7 @@ from kit.stream_agent import StreamAgent
 
 room = Room(
     "xhttp",
-    stream="tcp",
+    listen=("tcp:127.0.0.1",),
     globals_="tcp_children=1\ntcp_accept_no_cl=yes",
     modules="xhttp",
     params='modparam("xhttp", "url_skip", "^/skipped")\nmodparam("xhttp", "url_match", "^[/*]")',

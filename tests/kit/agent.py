@@ -40,6 +40,7 @@ class Agent:
 
     transport = "UDP"
     uri_params = ""
+    address = "127.0.0.1"
 
     def __init__(self, name: str, scene_name: str, server: tuple[str, int]) -> None:
         self.name = name
@@ -54,9 +55,9 @@ class Agent:
         self._open()
 
     def _open(self) -> None:
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket = socket.socket(self.family, socket.SOCK_DGRAM)
         self.socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        self.socket.bind(("127.0.0.1", 0))
+        self.socket.bind((self.address, 0))
         self.port = self.socket.getsockname()[1]
 
     @property
@@ -68,9 +69,17 @@ class Agent:
         self.socket.close()
 
     @property
+    def family(self) -> int:
+        return socket.AF_INET6 if ":" in self.address else socket.AF_INET
+
+    @property
     def host(self) -> str:
         """`127.0.0.1:port`, for URIs and headers."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self._in_uri}:{self.port}"
+
+    @property
+    def _in_uri(self) -> str:
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     @property
     def contact(self) -> str:
@@ -102,7 +111,7 @@ class Agent:
     ) -> Sip:
         """Send a request to sip:<case>@<agent `to`, or the server> and return it as sent."""
         self._count += 1
-        where = f"{to.host}{to.uri_params}" if to else f"127.0.0.1:{self.server[1]}"
+        where = f"{to.host}{to.uri_params}" if to else f"{self._in_uri}:{self.server[1]}"
         branch = branch or f"z9hG4bK-{self._scene}-{self.name}-{self._count}"
         lines = [f"Via: SIP/2.0/{self.transport} {self.host};branch={branch}{via_params}"]
         if max_forwards is not None:
@@ -228,7 +237,7 @@ class Agent:
         # The kernel's time of arrival: an agent that was busy elsewhere reads its socket late.
         seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
         arrived = seconds + nanoseconds / 1e9
-        message = Sip(data.decode("latin-1"), source)
+        message = Sip(data.decode("latin-1"), source[:2])
         repeated = data in self._seen
         self._seen.add(data)
         self.arrivals.append(Arrival(message, arrived, arrived - self._last_action, repeated))
@@ -241,3 +250,9 @@ def _is(message: Sip, what: int | str, method: str) -> bool:
     if isinstance(what, int):
         return message.status == what and (not method or message.method == method)
     return not message.status and message.method == what
+
+
+class Agent6(Agent):
+    """The same on [::1]."""
+
+    address = "::1"

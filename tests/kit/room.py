@@ -72,7 +72,8 @@ class Room:
 
     `modules` come on top of the standard ones, `params` and `cfg` are put in as they are, `first` and `last` are
     statements before and after the case's route. `prepare(directory)` makes the files of one server, for which the cfg
-    says `@DIR@`. With `stream`, which is tcp or tls, the servers listen on that as well.
+    says `@DIR@`. `listen` is where the
+    servers listen besides UDP, `tcp:127.0.0.1`.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Room:
         children: int = 1,
         options: list[str] | None = None,
         prepare: Callable[[Path], None] | None = None,
-        stream: str = "",
+        listen: tuple[str, ...] = (),
     ) -> None:
         self.name = name
-        self.stream = stream
+        self.listen = listen
         self.modules = f"{STANDARD_MODULES} {modules}".split()
         self.params = params
         self.globals = globals_
@@ -140,7 +141,7 @@ class Room:
         params = "\n".join([self.params, *(case.params for case in cases)])
         head = HEAD.format(
             children=self.children,
-            disable_tcp="no" if self.stream else "yes",
+            disable_tcp="no" if any(not where.startswith("udp") for where in self.listen) else "yes",
             globals=self.globals,
             modules="\n".join(f'loadmodule "{name}.so"' for name in self.modules),
             params=params,
@@ -203,7 +204,7 @@ class Pairs:
             command = real_command() if kind == "real" else our_command()
             title = kind if kinds.index(kind) == position else f"{kind} again"
             server = Server(
-                title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare, stream=room.stream
+                title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare, listen=room.listen
             )
             try:
                 server.start()

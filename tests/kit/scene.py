@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from .agent import PATIENCE, Agent, Missing
+from .agent import PATIENCE, Agent, Agent6, Missing
 from .server import Server
-from .stream_agent import StreamAgent, TlsAgent
+from .stream_agent import StreamAgent, StreamAgent6, TlsAgent
 from .transcript import Entry, Names, Transcript
 
 FENCE = "fence"
@@ -38,6 +38,17 @@ class Scene:
 
     def agents(self, *names: str) -> list[Agent]:
         return [self.agent(name) for name in names]
+
+    def agent6(self, name: str) -> Agent6:
+        """An agent on [::1]."""
+        agent = Agent6(name, self.name, ("::1", self.server.port))
+        self._agents.append(agent)
+        return agent
+
+    def stream6(self, name: str) -> StreamAgent6:
+        agent = StreamAgent6(name, self.name, ("::1", self.server.port))
+        self._agents.append(agent)
+        return agent
 
     def stream(self, name: str) -> StreamAgent:
         """An agent that uses TCP."""

@@ -59,7 +59,7 @@ class Server:
         options: list[str] | None = None,
         prepare: Callable[[Path], None] | None = None,
         *,
-        stream: str = "",
+        listen: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.directory = Path(tempfile.mkdtemp(prefix=f"sip-test-{name}-"))
@@ -75,8 +75,8 @@ class Server:
         runtime.mkdir()
         self.arguments = [*command, "-f", str(self.cfg_path), "-DD", "-E", "-m", "64", "-Y", str(runtime)]
         self.arguments += ["-l", f"udp:127.0.0.1:{self.port}", *(options or [])]
-        if stream:
-            self.arguments += ["-l", f"{stream}:127.0.0.1:{self.port}"]
+        for where in listen:
+            self.arguments += ["-l", where.format(port=self.port) if "{port}" in where else f"{where}:{self.port}"]
         self.process: subprocess.Popen[bytes] | None = None
         self._shared_before: set[str] = set()
 

@@ -74,7 +74,7 @@ class StreamAgent(Agent):
     uri_params = ";transport=tcp"
 
     def _open(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((self.address, 0), family=self.family)
         self.port = self.listener.getsockname()[1]
         self.connections: list[Connection] = []
         self.own: Connection | None = None
@@ -185,6 +185,12 @@ class StreamAgent(Agent):
         message = Sip(text, ("127.0.0.1", connection.port))
         self.arrivals.append(Arrival(message, now, now - self._last_action, False, connection.label))
         self._unread.append(message)
+
+
+class StreamAgent6(StreamAgent):
+    """The same on [::1]."""
+
+    address = "::1"
 
 
 class TlsAgent(StreamAgent):

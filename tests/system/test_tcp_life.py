@@ -53,7 +53,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    made = Server("ours", our_command(), CFG, stream="tcp")
+    made = Server("ours", our_command(), CFG, listen=("tcp:127.0.0.1",))
     yield made.start()
     made.stop()
 
@@ -268,7 +268,7 @@ def test_requests_over_one_outgoing_connection(server: Server, view: View) -> No
 
 
 def test_it_stops_with_connections_open() -> None:
-    server = Server("ours", our_command(), CFG, stream="tcp").start()
+    server = Server("ours", our_command(), CFG, listen=("tcp:127.0.0.1",)).start()
     with Client(server) as client:
         assert client.ask() == "SIP/2.0 200 OK"
         assert server.process is not None
