@@ -8,7 +8,7 @@ from functools import lru_cache
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter
 from kamailio_py.script.values import Value
-from kamailio_py.sip.digest import Credentials, parse_credentials
+from kamailio_py.sip.digest import Credentials, parse_credentials, username_parts
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
 
@@ -37,19 +37,19 @@ def credentials_of(msg: Message) -> Credentials | None:
 def _part(read: Callable[[Credentials], str | None]) -> Getter:
     def get(ctx: Context) -> Value:
         found = credentials_of(ctx.msg)
-        return None if found is None else read(found) or None
+        return None if found is None else read(found)
 
     return get
 
 
 def _user(credentials: Credentials) -> str:
     """The user name without its domain."""
-    return credentials.get("username", "").partition("@")[0]
+    return username_parts(credentials)[0]
 
 
 def _domain(credentials: Credentials) -> str:
     """The domain of the user name, or else the realm."""
-    return credentials.get("username", "").partition("@")[2] or credentials.get("realm", "")
+    return username_parts(credentials)[1] or credentials.get("realm", "")
 
 
 def _named(name: str) -> Getter:
@@ -57,8 +57,8 @@ def _named(name: str) -> Getter:
 
 
 PVARS.plain("au", _part(_user))
-PVARS.plain("ad", _part(_domain))
-PVARS.plain("aU", _named("username"))
+PVARS.plain("ad", _part(lambda credentials: username_parts(credentials)[1]))
+PVARS.plain("aU", _part(lambda credentials: credentials.get("username", "")))
 PVARS.plain("ar", _named("realm"))
 PVARS.plain("aa", _named("algorithm"))
 PVARS.plain("adn", _named("nonce"))
@@ -78,7 +78,7 @@ gives them."""
 def _account(part: Callable[[str, str], str]) -> Getter:
     def get(ctx: Context) -> Value:
         accepted = ctx.notes.get(AUTHORIZED) if ctx.notes else None
-        if accepted:
+        if accepted and _user(accepted):
             return part(_user(accepted), _domain(accepted))
         try:
             uri = ctx.msg.from_.parsed_uri
