@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py import log
 from kamailio_py.process.exits import Exit
+from kamailio_py.shm.errors import Orphaned
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -89,7 +90,7 @@ class Process:
         os.close(ready)
         try:
             self.spec.run(self)
-        except Shutdown:
+        except (Shutdown, Orphaned):
             pass
         except Exception as error:
             logger.crit(f"{self.spec.description} ends: {type(error).__name__}: {error}")

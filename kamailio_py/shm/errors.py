@@ -11,5 +11,9 @@ class InstanceRunning(SharedMemoryError):
     """Another server with the same instance name is alive and uses its segment."""
 
 
+class Orphaned(BaseException):
+    """The main process is gone and this one waits for a lock that nobody will give back: it is to end."""
+
+
 class Corrupt(SharedMemoryError):
     """A structure does not hold what its declaration promises."""

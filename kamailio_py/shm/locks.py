@@ -19,10 +19,13 @@ from typing import Any, TypeVar
 
 import posix_ipc
 
-from kamailio_py.shm.errors import Corrupt
+from kamailio_py.shm.errors import Corrupt, Orphaned
 from kamailio_py.shm.records import Record, u32, u64
 
 T = TypeVar("T")
+
+ORPHAN_CHECK = 0.5
+"""Seconds between two looks, of who waits for a lock when a signal came, at whether the main process lives."""
 
 
 class LockWord(Record):
@@ -36,7 +39,7 @@ class LockWord(Record):
 class Identity:
     """Which process this one is, as all structures see it; set by ProcessTable.slot."""
 
-    __slots__ = ("claim", "counters", "intent", "place", "slot", "taken")
+    __slots__ = ("claim", "counters", "intent", "parent", "place", "slot", "taken")
 
     def __init__(self) -> None:
         self.slot = 0
@@ -50,6 +53,8 @@ class Identity:
         """Index of this process's row of counters among the 64-bit words."""
         self.place = 0
         """Index of the place in the config that it executes among the 32-bit words."""
+        self.parent = 0
+        """Pid of the main process, 0 in that itself."""
 
 
 def semaphore(value: int) -> posix_ipc.Semaphore:
@@ -128,11 +133,15 @@ class Lock:
         return True
 
     def _take_after_signal(self) -> None:
+        """Go on waiting; Orphaned once there is no main process any more that would free the lock of a dead one."""
         while True:
             try:
-                return self._take()
+                return self._take(ORPHAN_CHECK)
             except posix_ipc.SignalError:
                 continue
+            except posix_ipc.BusyError:
+                if self._identity.parent and os.getppid() != self._identity.parent:
+                    raise Orphaned from None
 
     def __enter__(self) -> Lock:
         self.acquire()

@@ -116,6 +116,7 @@ class ProcessTable:
         row = self._offset + slot * Process.SIZE
         identity = self._identity
         identity.slot = slot
+        identity.parent = os.getppid() if slot else 0
         identity.taken = ((slot + 1) << 32) + 1
         identity.intent = (row + Process.intent) >> 3
         identity.claim = row + Process.claim

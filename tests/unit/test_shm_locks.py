@@ -10,7 +10,7 @@ import pytest
 from kit.memory import all_of, fork, killed_at, segment, wait
 
 from kamailio_py import points
-from kamailio_py.shm.errors import SharedMemoryError
+from kamailio_py.shm.errors import Orphaned, SharedMemoryError
 
 
 def test_holder_is_recorded() -> None:
@@ -124,6 +124,34 @@ def test_waiter_that_is_killed_leaves_the_lock_to_its_holder() -> None:
         lock.release()
         with lock:
             pass
+
+
+def test_waiter_ends_when_the_main_process_is_gone() -> None:
+    with segment() as memory:
+        lock = memory.lock("one")
+        lock.acquire()
+        reader, writer = os.pipe()
+        main = os.fork()
+        if not main:
+            child = os.fork()
+            if not child:
+                memory.processes.slot = 1
+                signal.signal(signal.SIGTERM, lambda *_: None)
+                os.write(writer, str(os.getpid()).encode())
+                try:
+                    lock.acquire()
+                except Orphaned:
+                    os.write(writer, b" ended")
+                os._exit(0)
+            signal.pause()
+        child = int(os.read(reader, 100))
+        while memory.processes.intent(1) != lock.offset:
+            os.sched_yield()
+        os.kill(main, signal.SIGKILL)
+        wait(main)
+        os.kill(child, signal.SIGTERM)
+        assert os.read(reader, 100) == b" ended"
+        lock.release()
 
 
 def test_reader_without_lock_knows_whether_it_saw_one_state() -> None:
