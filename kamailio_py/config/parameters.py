@@ -170,24 +170,20 @@ _WITHOUT_EFFECT = frozenset(
         """
     corelog disable_sctp enable_sctp kemi.event_route_callback kemi.onsend_route_callback kemi.pre_routing_callback
     kemi.received_route_callback kemi.reply_route_callback log_engine_data log_engine_type mem_join mem_safety
-    mem_status_mode mem_summary memdbg memlog mlock_pages pv_buffer_size pv_buffer_slots pv_cache_action
-    pv_cache_limit real_time route_locks_size rt_policy rt_prio rt_timer1_policy rt_timer1_prio rt_timer2_policy
-    rt_timer2_prio sctp_children shm_force_alloc sip_parser_log sip_parser_log_oneline sip_parser_mode
-    sql_buffer_size tcp_fd_cache tcp_poll_method tls_ca_list tls_certificate tls_handshake_timeout tls_method
-    tls_private_key tls_require_certificate tls_send_timeout tls_verify udp4_raw udp4_raw_mtu udp4_raw_ttl
-    auto_bind_ipv6 bind_ipv6_link_local disable_tls dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref
-    dns_naptr_ignore_rfc dns_retr_no dns_retr_time dns_sctp_pref dns_search_full_match dns_servers_no
-    dns_slow_query_ms dns_srv_lb dns_tcp_pref dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list enable_tls
-    fork_delay hdr_name_extra_chars http_reply_hack ip_free_bind latency_cfg_log latency_limit_action
-    latency_limit_cfg latency_limit_db latency_log mcast mcast_loopback mcast_ttl mhomed modinit_delay msg_time
-    onsend_route_reply phone2tel pmtu_discovery rev_dns sip_warning stats_name_separator tcp_accept_aliases
-    tcp_accept_haproxy tcp_accept_hep3 tcp_accept_no_cl tcp_accept_unique tcp_buf_write tcp_children
-    tcp_clone_rcvbuf tcp_conn_wq_max tcp_connect_timeout tcp_connection_lifetime tcp_connection_match tcp_crlf_ping
-    tcp_defer_accept tcp_delayed_ack tcp_keepalive tcp_keepcnt tcp_keepidle tcp_keepintvl tcp_linger2
-    tcp_max_connections tcp_no_connect tcp_rd_buf_size tcp_reuse_port tcp_script_mode tcp_send_timeout
-    tcp_source_ipv4 tcp_source_ipv6 tcp_syncnt tcp_wait_data tcp_wq_blk_size tcp_wq_max tls_max_connections
-    tls_port_no tlslog udp_mtu uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode
-    wait_worker1_time wait_worker1_usleep xavp_via_fields
+    mem_status_mode mem_summary memdbg mlock_pages pv_buffer_size pv_buffer_slots pv_cache_action pv_cache_limit
+    real_time route_locks_size rt_policy rt_prio rt_timer1_policy rt_timer1_prio rt_timer2_policy rt_timer2_prio
+    sctp_children shm_force_alloc sip_parser_log sip_parser_log_oneline sip_parser_mode sql_buffer_size tcp_fd_cache
+    tcp_poll_method tls_ca_list tls_certificate tls_handshake_timeout tls_method tls_private_key
+    tls_require_certificate tls_send_timeout tls_verify udp4_raw udp4_raw_mtu udp4_raw_ttl auto_bind_ipv6
+    bind_ipv6_link_local dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref dns_naptr_ignore_rfc dns_retr_no
+    dns_retr_time dns_sctp_pref dns_search_full_match dns_servers_no dns_slow_query_ms dns_srv_lb dns_tcp_pref
+    dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list fork_delay hdr_name_extra_chars http_reply_hack
+    ip_free_bind latency_cfg_log latency_limit_action latency_limit_cfg latency_limit_db latency_log mcast
+    mcast_loopback mcast_ttl modinit_delay msg_time onsend_route_reply phone2tel pmtu_discovery rev_dns sip_warning
+    stats_name_separator tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_buf_write tcp_clone_rcvbuf
+    tcp_connection_match tcp_script_mode tcp_wait_data tcp_wq_blk_size tls_port_no tlslog
+    uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode wait_worker1_time
+    wait_worker1_usleep
     """
     )
 )

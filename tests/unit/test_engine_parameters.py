@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+from kamailio_py.config.parameters import PARAMETERS
 from tests.kit.local import Local
 
 OPTIONS = """OPTIONS sip:bob@127.0.0.1:7000 SIP/2.0
@@ -54,3 +58,15 @@ def test_tcp_is_not_listened_on_where_it_is_disabled() -> None:
         'listen=127.0.0.1:5060\ndisable_tcp=yes\nloadmodule "sl"\nrequest_route { sl_send_reply("200", "OK"); }'
     ) as s:
         assert [str(socket) for socket in s.core.sockets] == ["udp:127.0.0.1:5060"]
+
+
+SHOWN_ONLY = {"udp4_raw_mtu", "udp4_raw_ttl", "udp4_raw"}
+"""RPC commands show them."""
+
+
+def test_what_is_said_to_have_no_effect_is_not_read() -> None:
+    top = Path(__file__).parents[2]
+    sources = [*top.glob("kamailio_py/**/*.py"), *top.glob("modules/**/*.py")]
+    read = {name for source in sources for name in re.findall(r"\bcfg\.(\w+)", source.read_text())}
+    quiet = {parameter.name for parameter in PARAMETERS.values() if not parameter.effective}
+    assert quiet & read <= SHOWN_ONLY
