@@ -18,10 +18,10 @@ A function returns an int as in Kamailio: > 0 true, < 0 false, 0 ends the script
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from kamailio_py.config.arguments import Argument
+from kamailio_py.config.arguments import Argument, Fixup
 from kamailio_py.config.host import RouteType
 
 if TYPE_CHECKING:
@@ -250,7 +250,13 @@ class Module:
 
     def functions(self) -> Iterable[Function]:
         for method, (name, arguments, routes) in marked(self, "_functions"):
-            yield Function(self.name, name, arguments, routes, method)
+            yield Function(self.name, name, tuple(map(self._prepared, arguments)), routes, method)
+
+    def _prepared(self, argument: Argument) -> Argument:
+        """The argument with a Fixup's method bound to this module."""
+        if isinstance(argument, Fixup) and argument.method:
+            return replace(argument, prepare=getattr(self, argument.method))
+        return argument
 
     def pvars(self) -> Iterable[PVarExport]:
         for method, (name, type, setter, inner, index) in marked(self, "_pvars"):

@@ -57,8 +57,10 @@ POSITION = Argument("position", written=False)
 class Fixup(Argument):
     """A constant that the module prepares itself: `prepare(text)` at load; a ValueError is a load error with its text.
 
-    With `pvar`, what begins with a `$` is the name of a pseudo-variable instead, and the function gets it as PVAR does.
+    `method` names a method of the module that prepares it instead. With `pvar`, what begins with a `$` is the name of
+    a pseudo-variable instead, and the function gets it as PVAR does.
     """
 
     prepare: Callable[[str], Any] = str
     pvar: bool = False
+    method: str = ""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py import log as output
 from kamailio_py.config.arguments import FORMAT, INT, PVAR, STR
+from kamailio_py.engine.unique_ids import UniqueIds
 from kamailio_py.module import function, pvar
 from kamailio_py.modules.kex.commands import Commands
 from kamailio_py.sip.errors import BadUri
@@ -58,11 +57,10 @@ class Kex(Commands):
         }
         core.pre_script.append(self._count_request)
         core.reply_handlers.insert(0, self._count_reply)
-        self._sruid = ""
-        self._numbers = itertools.count(1)
+        self._sruid = UniqueIds(core, "srid")
 
     def child_init(self, rank: int) -> None:
-        self._sruid = f"srid-{int(self.core.clock.now()):x}-{os.getpid():x}-"
+        self._sruid.restart()
 
     # statistics
 
@@ -100,7 +98,7 @@ class Kex(Commands):
     @pvar("sruid", type="str", inner=False)
     def sruid(self, inner: Inner) -> Getter:
         """$sruid: another unique text each time."""
-        return lambda ctx: f"{self._sruid}{next(self._numbers):x}"
+        return lambda ctx: self._sruid()
 
     # script flags
 

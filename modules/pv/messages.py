@@ -11,6 +11,7 @@ from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.methods import number_of
 from kamailio_py.sip.reply import forward_destination
 from kamailio_py.sip.via import Via
 
@@ -20,16 +21,9 @@ log = get_logger("pv")
 
 PVARS = Table()
 
-METHODS = {
-    "INVITE": 1, "CANCEL": 2, "ACK": 4, "BYE": 8, "INFO": 16, "REGISTER": 32, "SUBSCRIBE": 64, "NOTIFY": 128,
-    "MESSAGE": 256, "OPTIONS": 512, "PRACK": 1024, "UPDATE": 2048, "REFER": 4096, "PUBLISH": 8192, "KDMQ": 16384,
-    "GET": 32768, "POST": 65536, "PUT": 131072, "DELETE": 262144,
-}  # fmt: skip
-OTHER_METHOD = 524288
-
 
 def _method_id(ctx: Context) -> int:
-    return METHODS.get(ctx.msg.method.upper(), OTHER_METHOD)
+    return number_of(ctx.msg.method)
 
 
 _method = inline("(ctx.msg.method_text or ctx.msg.method or None)")
