@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,15 @@ class Receiver:
         """Write on a connection of this process; False where it is none, or ends by it."""
         stream = self._streams.get(number)
         return stream is not None and self._guard(stream, partial(self._write, stream, data, close))
+
+    def set_options(self, number: int, options: Iterable[tuple[int, int, int]]) -> bool:
+        """Set options (level, name, value) of a connection of this process; False where it is none."""
+        stream = self._streams.get(number)
+        if stream is None:
+            return False
+        for option in options:
+            stream.socket.setsockopt(*option)
+        return True
 
     def codec(self, number: int) -> Any:
         """What encrypts a connection of this process; None where it is none."""
@@ -253,7 +263,7 @@ class Receiver:
                 what = "connect" if stream.connecting else "write" if stream.secured else "TLS handshake"
                 self._end(stream, Closed("error", f"{what} timeout"))
             elif now >= self._connections.timeout_of(stream.block):
-                self._end(stream, Closed("timeout", "idle for its lifetime"))
+                self._end(stream, Closed("idle", "nothing came or went for its lifetime"))
         if self._inbox.queue.depth:
             self._take_messages()
         if now - self._swept >= SWEEP:

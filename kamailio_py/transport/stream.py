@@ -7,6 +7,7 @@ and the messages. Nothing here knows the table of connections or the loop, which
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import socket
 from typing import TYPE_CHECKING, Protocol
@@ -21,7 +22,7 @@ CHUNK = 65536
 
 
 class Closed(Exception):
-    """The connection has ended; `how` is "closed", "reset", "timeout" or "error", the text is for the log."""
+    """The connection has ended; `how` is closed, reset, timeout, idle or error, the text is for the log."""
 
     def __init__(self, how: str, text: str = "") -> None:
         super().__init__(text)
@@ -102,7 +103,8 @@ class Stream:
         except ConnectionResetError:
             raise Closed("reset", "connection reset by the other end") from None
         except OSError as error:
-            raise Closed("error", f"error reading: {error.strerror}") from None
+            how = "timeout" if error.errno == errno.ETIMEDOUT else "error"
+            raise Closed(how, f"error reading: {error.strerror}") from None
         if not data:
             raise Closed("closed", "end of file")
         if self.codec is not None:

@@ -44,7 +44,7 @@ PVARS.plain("sut", lambda ctx: _with_transport(ctx.msg.src_ip, ctx.msg.src_port,
 PVARS.plain("sas", lambda ctx: f"{ctx.msg.proto}:{_bracketed(ctx.msg.src_ip)}:{ctx.msg.src_port}")
 PVARS.plain("pr proto", numbered(lambda ctx: ctx.msg.proto, lambda ctx: PROTOCOLS.get(ctx.msg.proto, 0)))
 PVARS.plain("prid", lambda ctx: PROTOCOLS.get(ctx.msg.proto, 0), "int")
-PVARS.plain("conid", lambda ctx: ctx.msg.connection if ctx.msg.proto in ("tcp", "tls", "ws", "wss") else None, "int")
+PVARS.plain("conid", lambda ctx: ctx.msg.connection or None, "int")
 PVARS.keyed(
     "af",
     {

@@ -13,6 +13,7 @@ room = Room(
     "tcp",
     listen=("tcp:127.0.0.1",),
     globals_="tcp_children=1\ntcp_connection_lifetime=60\nudp_mtu=1200\nudp_mtu_try_proto=TCP\ntcp_crlf_ping=yes",
+    modules="tcpops",
     first="if (has_totag()) { loose_route(); t_relay(); exit; }",
     cfg="""
 onreply_route {
@@ -468,3 +469,115 @@ def test_stray_replies(s: Scene) -> None:
     still_open(alice)
     alice.send(head + "\r\nX-Log: 1\r\nX-Fail: 1\r\nContent-Length: 0\r\n\r\n")
     alice.expect_closed()
+
+
+# -- tcpops
+
+
+@room.case("""
+route[tcpops_state] {
+    $var(a) = tcp_conid_state("$conid"); $var(b) = tcp_conid_alive("$conid");
+    $var(c) = tcp_conid_state("99999"); $var(d) = tcp_conid_alive("99999");
+    xlog("L_NOTICE", "$var(a) $var(b) $var(c) $var(d) <$tcp(c_si)> <$tcp(c_sp)>\\n");
+    $var(a) = tcp_get_conid("$si:$sp", "$var(x)"); $var(b) = tcp_get_conid("127.0.0.1:1", "$var(y)");
+    if ($var(x) == $conid) { xlog("L_NOTICE", "found itself\\n"); }
+    xlog("L_NOTICE", "$var(a) $var(b) $var(y)\\n");
+    $var(a) = tcp_keepalive_enable("30", "3", "5"); $var(b) = tcp_keepalive_disable();
+    $var(c) = tcp_keepalive_enable("99999", "30", "3", "5"); $var(d) = tcp_keepalive_disable("99999");
+    xlog("L_NOTICE", "$var(a) $var(b) $var(c) $var(d)\\n");
+    $var(a) = tcp_close_connection("99999");
+    $var(b) = tcp_set_connection_lifetime("30");
+    xlog("L_NOTICE", "$var(a) $var(b)\\n");
+    sl_send_reply("200", "OK");
+}
+""")
+def test_tcpops_state(s: Scene) -> None:
+    alice = s.stream("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+
+
+@room.case("""
+route[tcpops_udp] {
+    $var(a) = tcp_keepalive_enable("30", "3", "5"); $var(b) = tcp_keepalive_disable();
+    $var(c) = tcp_close_connection();
+    xlog("L_NOTICE", "$var(a) $var(b) $var(c) <$tcp(c_si)> <$tcp(conid)> <$conid>\\n");
+    sl_send_reply("200", "OK");
+}
+""")
+def test_tcpops_udp(s: Scene) -> None:
+    alice = s.agent("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+
+
+@room.case("""
+route[tcpops_close] { sl_send_reply("200", "OK"); $var(r) = tcp_close_connection(); xlog("L_NOTICE", "$var(r)\\n"); }
+""")
+def test_tcpops_close(s: Scene) -> None:
+    alice = s.stream("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    alice.expect_closed()
+
+
+events = Room(
+    "tcp_events",
+    listen=("tcp:127.0.0.1",),
+    globals_="tcp_children=1",
+    modules="tcpops",
+    cfg="""
+event_route[tcp:closed] { xlog("L_NOTICE", "closed $proto <$conid> $si:$sp $Ri:$Rp $rm\\n"); }
+event_route[tcp:reset] { xlog("L_NOTICE", "reset $proto <$conid> $si:$sp\\n"); }
+""",
+)
+
+
+@events.case("""
+route[ends] { if ($hdr(X-End) == "negative") { exit -1; } sl_send_reply("200", "OK"); }
+""")
+def test_ends(s: Scene) -> None:
+    """The ends of connections as events: by the client, by a reset, by nonsense, by the route."""
+    alice = s.stream("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    alice.hang_up()
+    s.wait_log("closed tcp")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    alice.hang_up(reset=True)
+    s.wait_log("reset tcp")
+    alice.raw(b"nonsense\r\n\r\n")
+    alice.expect_closed()
+    alice.request("OPTIONS", headers="X-End: negative")
+    alice.expect_closed()
+
+
+manual = Room(
+    "tcp_events_manual",
+    listen=("tcp:127.0.0.1",),
+    globals_="tcp_children=1",
+    modules="tcpops",
+    params='modparam("tcpops", "closed_event", 2)',
+    cfg="""
+event_route[tcp:closed] { xlog("L_NOTICE", "closed $si:$sp\\n"); }
+""",
+)
+
+
+@manual.case("""
+route[chosen] {
+    if ($hdr(X-Event) != $null) { $var(r) = tcp_enable_closed_event(); xlog("L_NOTICE", "$var(r)\\n"); }
+    sl_send_reply("200", "OK");
+}
+""")
+def test_chosen(s: Scene) -> None:
+    """With closed_event 2 only those that the script has chosen."""
+    alice, bob = s.streams("alice", "bob")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    alice.hang_up()
+    bob.request("OPTIONS", headers="X-Event: 1")
+    bob.expect(200)
+    bob.hang_up()
+    s.wait_log("closed 127")
