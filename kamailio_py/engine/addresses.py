@@ -42,19 +42,26 @@ class Addresses:
 
     def listen(self, listens: list[Listen]) -> None:
         """Make the sockets of these lines; without any, all addresses of the machine on `port` are listened on."""
-        for line in listens or [_everywhere(self.core.cfg.port)]:
+        cfg = self.core.cfg
+        every = ["udp"]
+        if not cfg.disable_tcp:
+            every += ["tcp", "tls"] if cfg.enable_tls or not cfg.disable_tls else ["tcp"]
+        for line in listens or [_everywhere(cfg.port)]:
             for host in line.endpoint.hosts:
                 for address in resolve_interface(host):
-                    protos = [line.endpoint.proto] if line.endpoint.proto else ["udp"]
-                    if not line.endpoint.proto and not self.core.cfg.disable_tcp:
-                        protos.append("tcp")
-                    for proto in protos:
-                        self._add(line, proto, address)
+                    for proto in [line.endpoint.proto] if line.endpoint.proto else every:
+                        if proto in every:  # lines for what is disabled are passed over, as by Kamailio
+                            self._add(line, proto, address)
         self._order()
 
     def _add(self, line: Listen, proto: str, address: str) -> None:
         address = normalise(address)
-        port = line.endpoint.port or (self.core.cfg.port if proto != "tls" else 0) or DEFAULT_PORT[proto]
+        port = line.endpoint.port
+        if proto != "tls":
+            port = port or self.core.cfg.port or DEFAULT_PORT[proto]
+        elif not port or not line.endpoint.proto:
+            # TLS has the next port where a line is for every protocol
+            port = port + 1 if port else self.core.cfg.tls_port_no
         if any(s.proto == proto and s.host == address and s.port == port for s in self.sockets):
             return
         self.sockets.append(

@@ -60,14 +60,15 @@ class Master:
     def initialise(self) -> None:
         """Everything before forking: sockets, shared memory, modules, the plan of processes."""
         core = self.core
+        if core.tls is None and any(listening.proto == "tls" for listening in core.sockets):
+            logger.warn("tls support enabled, but no tls engine  available (forgot to load the tls module?)")
+            logger.warn("disabling tls...")
         for listening in core.sockets:
             try:
                 if listening.proto == "udp":
                     self.udp.bind(listening, core.cfg)
                 elif listening.proto == "tcp" or core.tls is not None:
                     self.tcp.bind(listening)
-                else:
-                    raise BindError(f"{listening} needs {'module tls' if listening.proto == 'tls' else 'SCTP'}")
             except BindError as error:
                 logger.err(str(error))
                 raise StartError(str(error)) from None

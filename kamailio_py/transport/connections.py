@@ -204,8 +204,8 @@ class Connections:
             block = self._u64[block >> 3]
         return block
 
-    def _find_to(self, proto: str, host: str, port: int, socket: int) -> int:
-        """The connection that leads to an address; with `socket`, one on that socket is preferred."""
+    def _find_to(self, proto: str, host: str, port: int, socket: int, only: bool = False) -> int:
+        """The connection that leads to an address; one on that socket is preferred, or `only` such a one taken."""
         u32, u64 = self._u32, self._u64
         found = 0
         with self._alias_lock:
@@ -216,7 +216,7 @@ class Connections:
                     if block and self._leads(block, proto, host):
                         if u32[(block >> 2) + _SOCKET] == socket:
                             return block
-                        found = found or block
+                        found = found or (0 if only else block)
                 alias = u64[alias >> 3]
         return found
 
@@ -277,13 +277,16 @@ class Connections:
 
     # sending
 
-    def leading(self, number: int, proto: str, host: str, port: int, socket: int) -> Found | None:
-        """The connection of this id, else one that leads to the address; None where there is neither."""
+    def leading(self, number: int, proto: str, host: str, port: int, socket: int, only: bool = False) -> Found | None:
+        """The connection of this id, else one that leads to the address; None where there is neither.
+
+        With `only` (tcp_connection_match) it must be one of the socket of this index.
+        """
         u32 = self._u32
         with self._lock:
             block = self._find(number) if number else 0
             if not block or u32[(block >> 2) + _STATE] == State.CLOSING:
-                block = self._find_to(proto, host, port, socket)
+                block = self._find_to(proto, host, port, socket, only)
                 if not block:
                     return None
             return Found(u32[(block >> 2) + _ID], u32[(block >> 2) + _READER])

@@ -204,7 +204,7 @@ class Receiver:
             begin(text[:DOING].encode("latin-1"))
             passed = receive(text, host, port, stream.listening, stream.id)
             finish()
-            if not passed:
+            if not passed and not self.core.cfg.tcp_script_mode:
                 raise Closed("closed", "the message could not be worked on")
             if stream.id not in self._streams:
                 raise Closed("closed", "ended by its own message")

@@ -115,7 +115,8 @@ class Tcp:
         own = self.receiver
         if own is not None and number and own.write(number, data, bool(flags & CLOSE)):
             return True
-        found = self.connections.leading(number, proto, host, port, listening.index)
+        only = bool(self.core.cfg.tcp_connection_match)
+        found = self.connections.leading(number, proto, host, port, listening.index, only)
         if found is not None:
             if own is not None and own.number == found.reader:
                 return own.write(found.id, data, bool(flags & CLOSE))
@@ -128,8 +129,8 @@ class Tcp:
     def _connect_and_send(self, data: bytes, destination: Destination) -> bool:
         proto, host, port, listening, _, flags = destination
         core = self.core
-        if not self.inboxes:
-            logger.err(f"no tcp receiver for a connection to {host}:{port}")
+        if not self.inboxes or (proto == "tls" and core.tls is None):
+            logger.err(f"no {proto} to send to {host}:{port}")
             return False
         if not self.room(proto):
             return False

@@ -42,6 +42,9 @@ request_route {
 """.replace("@LONG@", "x" * 4000)
 
 
+TCP = ("tcp:127.0.0.1",)
+
+
 def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -53,7 +56,7 @@ def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    made = Server("ours", our_command(), CFG, listen=("tcp:127.0.0.1",))
+    made = Server("ours", our_command(), CFG, listen=TCP)
     yield made.start()
     made.stop()
 
@@ -267,8 +270,19 @@ def test_requests_over_one_outgoing_connection(server: Server, view: View) -> No
             listener.accept()
 
 
+def test_a_failing_route_may_keep_the_connection() -> None:
+    """tcp_script_mode=1, for a message that cannot be worked on."""
+    server = Server(
+        "ours", our_command(), CFG.replace("children=2", "children=2\ntcp_script_mode=1"), listen=TCP
+    ).start()
+    with Client(server) as client:
+        client.socket.sendall(request().replace(b"From:", b"X:"))
+        assert client.ask() == "SIP/2.0 200 OK"
+    server.stop()
+
+
 def test_it_stops_with_connections_open() -> None:
-    server = Server("ours", our_command(), CFG, listen=("tcp:127.0.0.1",)).start()
+    server = Server("ours", our_command(), CFG, listen=TCP).start()
     with Client(server) as client:
         assert client.ask() == "SIP/2.0 200 OK"
         assert server.process is not None

@@ -63,6 +63,7 @@ def test_the_own_socket_is_preferred(table: Connections) -> None:
     assert table.leading(0, "tcp", "10.0.0.1", 5060, OTHER.index) == other
     table.remove(own.id)
     assert table.leading(0, "tcp", "10.0.0.1", 5060, TCP.index) == other
+    assert table.leading(0, "tcp", "10.0.0.1", 5060, TCP.index, only=True) is None
 
 
 def test_aliases(table: Connections) -> None:
