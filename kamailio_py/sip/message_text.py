@@ -33,7 +33,7 @@ METHODS = frozenset(
 @slotted(
     "text", "src_ip", "src_port", "socket", "is_request", "method", "method_text", "ruri", "version",
     "names", "layout", "broken", "headers_end", "body_offset", "is_proven",
-    "_lines", "_headers_start",
+    "_headers_start",
 )  # fmt: skip
 class MessageText(Slotted):
     """A message as it was received.
@@ -74,6 +74,8 @@ class MessageText(Slotted):
             self.method = self.method_text = parts[0]
             self.ruri = parts[1]
             self.version = "SIP/2.0"
+            if self._recognise(text, end):
+                return
         else:
             self._parse_first_line(line)
         eoh = text.find("\r\n\r\n", end)
@@ -193,6 +195,15 @@ class MessageText(Slotted):
         self.names = names
         self._lines = lines
         self._starts = starts
+
+    def _recognise(self, text: str, end: int) -> bool:
+        """Whether the headers, which begin behind the CRLF at `end`, are those of a known shape, and all is set."""
+        return False
+
+    @lazy
+    def _lines(self) -> list[str]:
+        """The headers; without their line ends where there is a layout."""
+        return self.text[self._headers_start : self.headers_end - 2].split("\r\n")
 
     @lazy
     def _starts(self) -> list[int]:

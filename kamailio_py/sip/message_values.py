@@ -9,7 +9,8 @@ from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
 from kamailio_py.sip.message_text import METHODS, MessageText
-from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values
+from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values, usual_address
+from kamailio_py.sip.shapes import KNOWN
 from kamailio_py.sip.via import Via
 
 _SPACE = " \t\r\n"
@@ -23,6 +24,29 @@ _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwa
 @slotted()
 class MessageValues(MessageText):
     """The parsed values of a message's headers."""
+
+    def _recognise(self, text: str, end: int) -> bool:
+        for shape in KNOWN.of.get(self.method, ()):
+            match = shape.match(text, end)
+            if match is not None:
+                via = Via.__new__(Via)
+                if not via.usual(match):
+                    return False
+                self.via = via
+                groups = match.groups()
+                to, cseq = shape.to, shape.cseq
+                self.to = usual_address(*groups[to : to + 4])
+                self.cseq = groups[cseq], groups[cseq + 1]
+                self.call_id = groups[shape.call_id]
+                self.layout = shape.layout
+                self.names = shape.layout.names
+                self.broken = None
+                self._headers_start = end + 2
+                self.body_offset = stop = match.end()
+                self.headers_end = stop - 2
+                self.is_proven = True
+                return True
+        return False
 
     @lazy
     def method(self) -> str:
@@ -175,6 +199,8 @@ class MessageValues(MessageText):
         except BadMessage:
             return False
         self.is_proven = True
+        if self.is_request:
+            KNOWN.learn(self.method, layout, lines, self.text, self._headers_start - 2)
         return True
 
     @lazy

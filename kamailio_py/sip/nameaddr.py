@@ -12,11 +12,12 @@ _NOT_IN_URI = frozenset(' \t\r\n"<>\\')
 _NOT_IN_NAME = frozenset('";\\')
 _PLAIN = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~!%*`'@:/$")
 
-_USUAL = re.compile(
+USUAL_ADDRESS = (
     r"""((?:"[^"\\\r\n<>]*"[ ]?|[A-Za-z0-9 .!%*_+`'~-]*))<([^ \t\r\n"<>\\]+)>"""
     r"""(?:;tag=([0-9A-Za-z._+~!%*`'@:/$-]+))?"""
-).fullmatch
-"""From and To as nearly everybody writes them: one match tells that nothing is wrong."""
+)
+"""From and To as nearly everybody writes them, with display name, URI and tag: where it matches nothing is wrong."""
+_USUAL = re.compile(USUAL_ADDRESS).fullmatch
 
 
 class NameAddr:
@@ -99,17 +100,22 @@ class NameAddr:
         return display[1:-1] if len(display) > 1 and display[0] == '"' == display[-1] else display
 
 
+def usual_address(text: str, display: str, uri: str, tag: str | None) -> NameAddr:
+    """The address that matched USUAL_ADDRESS, from its groups."""
+    address = NameAddr.__new__(NameAddr)
+    address.text = text
+    address.uri = uri
+    address.display = display.strip(" ")
+    address._tag = tag or ""
+    address.params = f"tag={tag}" if tag else ""
+    return address
+
+
 def parse_address(text: str) -> NameAddr:
     """The address of From or To, whose parameters Kamailio checks; BadMessage if it is bad."""
     match = _USUAL(text)
     if match is not None:
-        address = NameAddr.__new__(NameAddr)
-        display, address.uri, tag = match.groups()
-        address.text = text
-        address.display = display.strip(" ")
-        address._tag = tag or ""
-        address.params = f"tag={tag}" if tag else ""
-        return address
+        return usual_address(text, *match.groups())
     address = NameAddr(text)
     if not address.uri:
         raise BadMessage("empty address")

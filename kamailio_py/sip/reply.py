@@ -97,6 +97,8 @@ def _first_via(msg: Message, line: str) -> str:
     is_sip = msg.version == "SIP/2.0" or msg.is_sip
     if via.host == msg.src_ip and via.rport is None and via.received is None and not msg.force_rport and is_sip:
         return line
+    if via.rport == "" and line.endswith(";rport") and is_sip and via.received is None:
+        return f"{line}={msg.src_port};received={msg.src_ip}"
     received, rport = received_param(msg, via), rport_param(msg, via)
     if not is_sip:
         line = "S" + line[1:]

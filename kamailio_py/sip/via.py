@@ -18,10 +18,10 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _HOSTPORT = re.compile(r"([^ \t\r\n:;,\[\](]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-_USUAL = re.compile(
-    r" ?SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+);(?:(rport);)?branch=([^ \t\r\n;,(\"]+)(?:;(rport))?"
-).fullmatch
-"""What nearly every client writes."""
+USUAL_VIA = r" ?SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+);(?:(rport);)?branch=([^ \t\r\n;,(\"]+)(?:;(rport))?"
+"""What nearly every client writes: transport, host and port, branch, rport before or after it."""
+VIA_GROUPS = 5
+_USUAL = re.compile(USUAL_VIA).fullmatch
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
 
@@ -99,19 +99,8 @@ class Via(Slotted):
     def __init__(self, text: str, start: int, end: int) -> None:
         """Parse the Via at text[start:end], or the first of several there; BadMessage if it is none."""
         match = _USUAL(text, start, end)
-        if match is not None:
-            transport, where, before, branch, after = match.groups()
-            found = _hostport(where)
-            if found is not None:
-                self.host, self.port_text, self.port = found
-                self.transport = transport
-                self.branch = branch
-                self.received = None
-                self.rport = None if before is after else ""
-                self.more = False
-                self.end = end
-                self._match = match
-                return
+        if match is not None and self.usual(match):
+            return
         self.branch = self.received = self.rport = None
         if text[start] == " ":
             start += 1
@@ -134,6 +123,22 @@ class Via(Slotted):
                         self._plain_params(params, semicolon + 1)
                         return
         self._parse(text, start, end)
+
+    def usual(self, match: re.Match[str]) -> bool:
+        """Become the Via whose parts are the first groups of a match of USUAL_VIA; False if its host is none."""
+        transport, where, before, branch, after = match.group(1, 2, 3, 4, 5)
+        found = _hostport(where)
+        if found is None:
+            return False
+        self.host, self.port_text, self.port = found
+        self.transport = transport
+        self.branch = branch
+        self.received = None
+        self.rport = None if before is after else ""
+        self.more = False
+        self.end = match.end(4 if after is None else 5)
+        self._match = match
+        return True
 
     def _plain_params(self, params: str, at: int) -> None:
         """Parameters without quotes, blanks and commas; `at` is where they stand in the message."""

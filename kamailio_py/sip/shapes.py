@@ -1,0 +1,81 @@
+"""Shapes of requests: one regular expression that takes the whole head of a usual request apart.
+
+Clients write the same headers in the same order and spelling again and again. For an order that comes back, an
+expression is made in which each header stands as they write it, and the values that every request is asked for are
+groups: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none does, the request
+goes the long way, with the same result. Each process learns its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from kamailio_py.sip.header_layout import HeaderLayout
+from kamailio_py.sip.nameaddr import USUAL_ADDRESS
+from kamailio_py.sip.via import USUAL_VIA, VIA_GROUPS
+
+SEEN_BEFORE = 3
+"""How often an order is seen before an expression is made of it."""
+SHAPES = 4
+"""Expressions kept for each method; the one that was found last is tried first."""
+_WATCHED = 512
+
+_ANY = r"[^\r\n]*"
+_VALUES = {
+    "via": USUAL_VIA,
+    "to": rf"[ \t]*({USUAL_ADDRESS})",
+    "call-id": rf"[ \t]*([^ \t\r\n]{_ANY})",
+    "cseq": r" ([0-9]+) ([A-Za-z]+)",
+    "content-length": r"[ \t]*(?:0|[1-9][0-9]{0,8})",
+}
+_GROUPS = {"via": VIA_GROUPS, "to": 4, "call-id": 1, "cseq": 2}
+
+
+class Shape:
+    """One order: `match(text, at)` for the head that begins with the CRLF at `at`; which group holds what."""
+
+    __slots__ = ("call_id", "cseq", "layout", "match", "to")
+
+    def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
+        """For a plain layout whose first header is Via; `spellings` are the names as written."""
+        self.layout = layout
+        pattern = ["\r\n"]
+        group = 0
+        first = {}
+        for name, spelling in zip(layout.names, spellings, strict=True):
+            pattern += [re.escape(spelling), ":", _VALUES.get(name, _ANY), "\r\n"]
+            first[name] = group
+            group += _GROUPS.get(name, 0)
+        self.to, self.call_id, self.cseq = first["to"], first["call-id"], first["cseq"]
+        self.match: Callable[[str, int], re.Match[str] | None] = re.compile("".join([*pattern, "\r\n"])).match
+
+
+class Shapes:
+    """Those this process knows, by method, and the orders it watches."""
+
+    def __init__(self) -> None:
+        self.of: dict[str, list[Shape]] = {}
+        self._seen: dict[tuple[str, ...], int] = {}
+
+    def learn(self, method: str, layout: HeaderLayout, lines: Sequence[str], text: str, at: int) -> None:
+        """A request with nothing wrong went the long way: should the next one of its kind have a shape?"""
+        if layout.via != 0:
+            return
+        spellings = tuple([line.partition(":")[0] for line in lines])
+        key = (method, *spellings)
+        seen = self._seen.get(key, 0) + 1
+        if seen == 1 and len(self._seen) >= _WATCHED:
+            self._seen.clear()
+        self._seen[key] = seen
+        if seen != SEEN_BEFORE:
+            return
+        shape = Shape(layout, spellings)
+        if shape.match(text, at) is not None:
+            known = self.of.setdefault(method, [])
+            known.insert(0, shape)
+            del known[SHAPES:]
+
+
+KNOWN = Shapes()
+"""This process's."""

@@ -1,0 +1,118 @@
+"""A request that is taken apart by a shape is the same as one that went the long way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from kamailio_py.sip import message_values, shapes
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.message import Message
+from kamailio_py.sip.reply import build_reply, reply_destination
+from kamailio_py.sip.request import build_forward
+from kamailio_py.sip.shapes import SEEN_BEFORE, SHAPES, Shapes
+
+WIRE = Path(__file__).parent.parent / "wire"
+FILES = [path for kind in ("valid", "invalid") for path in sorted((WIRE / kind).glob("*.sip"))]
+USUAL = (
+    "OPTIONS sip:bob@127.0.0.1 SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 127.0.0.1:40000;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n"
+    'From: <sip:a@b>;tag=1\r\nTo: "Bob" <sip:b@c>\r\nCall-ID: c-1@h\r\nCSeq: 1 OPTIONS\r\nX-Any: a, b\r\n'
+    "Content-Length: 0\r\n\r\n"
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Shapes:
+    known = Shapes()
+    monkeypatch.setattr(message_values, "KNOWN", known)
+    return known
+
+
+def received(text: str) -> Message:
+    msg = Message(text, "10.1.1.1", 40000)
+    msg.check()
+    return msg
+
+
+def facts(text: str) -> Any:
+    """Everything that may come out differently, or why nothing does."""
+    try:
+        msg = received(text)
+    except BadMessage:
+        return "bad"  # the words may differ: the long way stops at the first header that is wrong
+    via, to = msg.via, msg.to
+    span = via.rport_span if via.rport is not None else None
+    found: list[Any] = [
+        (via.transport, via.host, via.port_text, via.port, via.branch, via.rport, via.received, via.more, via.start),
+        (via.end, via.host_end, via.params_start, via.params, via.i, via.alias, span),
+        (to.text, to.display, to.uri, to.tag, to.params),
+        (msg.call_id, msg.cseq, list(msg.names), msg.broken, msg.headers_end, msg.body_offset, msg.body),
+        [(msg.raw(i), msg.value(i), msg.span(i)) for i in range(len(msg.names))],
+        reply_destination(msg),
+    ]
+    for build in (lambda: build_reply(msg, 200, "OK", to_tag="t"), lambda: build_forward(msg, via="Via: x\r\n")):
+        try:
+            found.append(build())
+        except BadMessage:
+            found.append("bad")
+    return found
+
+
+def both_ways(text: str, teacher: str) -> tuple[Any, Any]:
+    message_values.KNOWN = Shapes()
+    long_way = facts(text)
+    message_values.KNOWN = Shapes()
+    for _ in range(SEEN_BEFORE):
+        facts(teacher)
+    return long_way, facts(text)
+
+
+def test_the_usual_request_gets_a_shape(fresh: Shapes) -> None:
+    for _ in range(SEEN_BEFORE):
+        assert not fresh.of
+        received(USUAL)
+    [shape] = fresh.of["OPTIONS"]
+    assert shape.match(USUAL, USUAL.index("\r\n")) is not None
+    long_way, short_way = both_ways(USUAL, USUAL)
+    assert long_way == short_way != "bad"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_the_corpus(path: Path) -> None:
+    text = path.read_bytes().decode("latin-1")
+    long_way, short_way = both_ways(text, text)
+    assert long_way == short_way
+
+
+PLACES = st.integers(0, len(USUAL))
+BITS = st.sampled_from(
+    [
+        "", " ", "\t", "\r", "\n", "\r\n", "\r\n ", ";", ",", '"', "<", ">", ":", "=", "\0", "0", "\xff", ";rport", "[::1]",
+    ]
+)  # fmt: skip
+
+
+@given(PLACES, st.integers(0, 12), BITS)
+@example(USUAL.index("OPTIONS\r\nX"), 7, "OPTIONS ")
+@example(USUAL.index("40000"), 5, "")
+@example(USUAL.index("c-1@h"), 5, "")
+@settings(max_examples=600)
+def test_what_is_nearly_the_usual_request(place: int, cut: int, put: str) -> None:
+    changed = USUAL[:place] + put + USUAL[place + cut :]
+    long_way, short_way = both_ways(changed, USUAL)
+    assert long_way == short_way
+
+
+def test_only_a_few_are_kept(fresh: Shapes) -> None:
+    for n in range(SHAPES + 3):
+        for _ in range(SEEN_BEFORE):
+            received(USUAL.replace("X-Any", f"X-{n}"))
+    assert len(fresh.of["OPTIONS"]) == SHAPES
+    last = USUAL.replace("X-Any", f"X-{SHAPES + 2}")
+    assert fresh.of["OPTIONS"][0].match(last, last.index("\r\n")) is not None
+    assert shapes.KNOWN is not fresh
