@@ -43,6 +43,29 @@ BOUND = re.compile(r"(\d*)(,?)(\d*)\}")
 MOST = 32767
 
 
+def extended(basic: str) -> str:
+    """The extended regex that says what a basic one says: in that, + ? | ( ) { } are special behind a backslash."""
+    out = []
+    i, size = 0, len(basic)
+    while i < size:
+        c = basic[i]
+        if c == "\\" and i + 1 < size:
+            following = basic[i + 1]
+            out.append(following if following in "+?|(){}" else c + following)
+            i += 2
+            continue
+        if c == "[":
+            close = basic.find("]", i + 3 if basic.startswith("[^", i) else i + 2)
+            if close > 0:
+                out.append(basic[i : close + 1])
+                i = close + 1
+                continue
+        at_start = not out or out[-1] in ("(", "|") or out == ["^"]
+        out.append(f"\\{c}" if c in "+?|(){}" or (c == "*" and at_start) else c)
+        i += 1
+    return "".join(out)
+
+
 def compile_posix(text: str, icase: bool = False, newline: bool = False) -> re.Pattern[str]:
     """The pattern for `text`; ValueError with the C library's words when it is no regex."""
     flags = re.ASCII

@@ -24,6 +24,8 @@ _UNPACK = [Struct(f">{words}I").unpack_from for words in range(64)]
 
 def _sum(text: str) -> int:
     """Sum of v ^ (v >> 3) over the 4-byte words of `text`, and over the rest of 0 to 3 bytes."""
+    if not text.isascii():
+        return _sum_signed(text)
     data = text.encode("latin-1")
     size = len(data)
     words, rest = size >> 2, size & 3
@@ -32,6 +34,19 @@ def _sum(text: str) -> int:
         total += v ^ (v >> 3)
     if rest:
         v = int.from_bytes(data[-rest:], "big")
+        total += v ^ (v >> 3)
+    return total
+
+
+def _sum_signed(text: str) -> int:
+    """The same where there are bytes above 127, which Kamailio adds up as negative numbers."""
+    signed = [byte - 256 if byte > 127 else byte for byte in text.encode("latin-1")]
+    total = 0
+    for start in range(0, len(signed), 4):
+        v = 0
+        for byte in signed[start : start + 4]:
+            v = (v << 8) + byte
+        v &= 0xFFFFFFFF
         total += v ^ (v >> 3)
     return total
 

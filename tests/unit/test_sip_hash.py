@@ -49,3 +49,20 @@ def test_to_tag_as_captured() -> None:
     msg = Message("OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:34180;branch=z9hG4bKo1\r\nCall-ID: o1\r\n\r\n")
     tags = ToTag(SL_SIGNATURE, SL_SEPARATOR, ListenSocket(0, "udp", "127.0.0.1", 5088))
     assert tags.tag(msg) == "8bba6f4db589d063c6f9e40c23cefbe0.e890f9be"
+
+
+@pytest.mark.parametrize(
+    ("data", "slot"),
+    [
+        (b"\x7f\0\0\1", 98),
+        (b"\0\0\0\1", 1),
+        (b"\0\1\0\0", 45),
+        (b"\x80\0\0\0", 32),
+        (b"\xff\xff\xff\xff", 15),
+        (b"\x20\x01\x0d\xb8", 37),
+        (b"\0\x01\x05\xee", 32),
+    ],
+)
+def test_bytes_above_127_are_negative(data: bytes, slot: int) -> None:
+    """Slots that real Kamailio's permissions.addressDump shows for these addresses."""
+    assert core_hash(data.decode("latin-1"), "", 128) == slot
