@@ -96,8 +96,7 @@ def test_any_request_gets_one_answer(arguments: bytes, named: bool) -> None:
     from kamailio_py.modules.ctl import Ctl
     from kamailio_py.rpc.commands import Commands
 
-    shm = SimpleNamespace(processes=SimpleNamespace(begin=lambda doing: None))
-    core: Any = SimpleNamespace(modules={"demo": _Demo()}, shm=shm, commands=None)
+    core: Any = SimpleNamespace(modules={"demo": _Demo()}, shm=None, commands=None)
     ctl = Ctl(core)
     ctl.commands = Commands(core)
     request = (b"\x91\x0ademo.take\0" if named else b"") + arguments

@@ -60,7 +60,7 @@ def _getters():  # type: ignore[no-untyped-def]
 GETTERS = list(_getters())
 CORE = SimpleNamespace(
     clock=VirtualClock(), snd=None, sockets=[SOCKET], cfg=SimpleNamespace(groups=Groups(), server_id=0),
-    destination=lambda uri: None, modules={}, variables=SimpleNamespace(readable=lambda group, name: None),
+    destination=lambda uri, *more: None, modules={}, variables=SimpleNamespace(readable=lambda group, name: None),
 )  # fmt: skip
 
 

@@ -92,7 +92,8 @@ def test_the_corpus(path: Path) -> None:
 PLACES = st.integers(0, len(USUAL))
 BITS = st.sampled_from(
     [
-        "", " ", "\t", "\r", "\n", "\r\n", "\r\n ", ";", ",", '"', "<", ">", ":", "=", "\0", "0", "\xff", ";rport", "[::1]",
+        "", " ", "\t", "\r", "\n", "\r\n", "\r\n ", ";", ",", '"', "<", ">", ":", "=", "\0", "0", "\xff", ";rport",
+        "[::1]",
     ]
 )  # fmt: skip
 
