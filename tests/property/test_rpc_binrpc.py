@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -96,7 +97,8 @@ def test_any_request_gets_one_answer(arguments: bytes, named: bool) -> None:
     from kamailio_py.modules.ctl import Ctl
     from kamailio_py.rpc.commands import Commands
 
-    core: Any = SimpleNamespace(modules={"demo": _Demo()}, shm=None, commands=None)
+    processes = SimpleNamespace(begin=lambda what: None, doing=lambda what: nullcontext())
+    core: Any = SimpleNamespace(modules={"demo": _Demo()}, shm=SimpleNamespace(processes=processes), commands=None)
     ctl = Ctl(core)
     ctl.commands = Commands(core)
     request = (b"\x91\x0ademo.take\0" if named else b"") + arguments
