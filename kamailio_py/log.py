@@ -47,7 +47,7 @@ FACILITIES = {f"LOG_{name}": getattr(syslog, f"LOG_{name}") for name in _NAMES.s
 class Settings:
     """How this process logs; `configure` sets it, the process table index comes with forking."""
 
-    __slots__ = ("colour", "index", "level", "name", "prefix", "stderr")
+    __slots__ = ("colour", "facility_of", "index", "level", "level_of", "name", "prefix", "stderr")
 
     def __init__(self) -> None:
         self.level = 0
@@ -56,6 +56,9 @@ class Settings:
         self.index = 0
         self.name = "kamailio"
         self.prefix: str | Callable[[], str] = ""
+        # of a source, where sources have levels and facilities of their own (debugger)
+        self.level_of: Callable[[str], int] | None = None
+        self.facility_of: Callable[[str], int] | None = None
 
 
 settings = Settings()
@@ -117,9 +120,9 @@ class Logger:
     def __init__(self, source: str) -> None:
         self.source = source
 
-    @staticmethod
-    def enabled(level: int) -> bool:
-        return settings.level >= level
+    def enabled(self, level: int) -> bool:
+        own = settings.level_of
+        return (settings.level if own is None else own(self.source)) >= level
 
     def alert(self, text: str) -> None:
         self._log(Level.ALERT, text)
@@ -146,12 +149,13 @@ class Logger:
         self._log(Level.DBG, text)
 
     def _log(self, level: Level, text: str) -> None:
-        if settings.level < level:
+        if not self.enabled(level):
             return
         frame: FrameType = sys._getframe(2)
         code = frame.f_code
         where = f"{os.path.basename(code.co_filename)}:{frame.f_lineno}"
-        emit(level, f"{self.source} [{where}]: {code.co_name}(): {text}")
+        facility = 0 if settings.facility_of is None else settings.facility_of(self.source)
+        emit(level, f"{self.source} [{where}]: {code.co_name}(): {text}", facility)
 
 
 def get_logger(source: str = "<core>") -> Logger:

@@ -214,7 +214,9 @@ class Module:
     selects: ClassVar[dict[str, Any]] = {}
     """Root of a select ("hf_value") -> what resolves the path behind it (script.selects.ROOTS)."""
     cfg_variables: ClassVar[Sequence[CfgVariable]] = ()
-    """The group of the module's name in the cfg framework; after a change cfg_changed() is called."""
+    """Its group in the cfg framework; after a change cfg_changed() is called."""
+    cfg_group: ClassVar[str] = ""
+    """The name of that group, if it is not the module's."""
     transformations: ClassVar[dict[str, Any]] = {}
     """Class name ("s", "uri") -> script.transformations.Transformation, for modules that export some."""
 

@@ -24,15 +24,16 @@ from kamailio_py.config.program import MAIN, Entry, Program, nothing
 from kamailio_py.config.walk import called_routes
 
 
-def compile_config(config: nodes.Config, host: Host, runtime: dict[str, Any]) -> Program:
-    """The program of a config; CfgErrors with all that is wrong in its routes."""
-    return Unit(config, host, runtime).compile()
+def compile_config(config: nodes.Config, host: Host, runtime: dict[str, Any], *, traced: bool = False) -> Program:
+    """The program of a config; CfgErrors with all that is wrong in its routes. `traced`: its actions can be traced."""
+    return Unit(config, host, runtime, traced).compile()
 
 
 class Unit:
     """Everything that is compiled together: the routes of one config, their names, numbers and errors."""
 
-    def __init__(self, config: nodes.Config, host: Host, runtime: dict[str, Any]) -> None:
+    def __init__(self, config: nodes.Config, host: Host, runtime: dict[str, Any], traced: bool = False) -> None:
+        self.traced = traced
         self.config = config
         self.host = host
         self.names = Names(host, runtime)

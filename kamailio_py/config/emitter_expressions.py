@@ -28,6 +28,7 @@ from kamailio_py.config.emitter_ast import (
     text_of,
 )
 from kamailio_py.config.emitter_operands import comparison
+from kamailio_py.config.emitter_traces import action, traced, traced_value
 from kamailio_py.config.emitter_values import (
     Rejected,
     Value,
@@ -223,6 +224,7 @@ class Expressions:
             case nodes.RouteCall():
                 made = self.route_call(e, inside=True)
                 dynamic = isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route"
+                made = self.traced(e, made)
                 return compare(made, ">", const(0)) if dynamic else call("route_truth", ctx(), made)
             case nodes.BlockExpression():
                 return compare(self.block_call(e), ">", const(0))
@@ -299,11 +301,25 @@ class Expressions:
         place(made, e.at)
         return made
 
+    def traced(self, e: nodes.Expression, made: ast.expr) -> ast.expr:
+        """A call inside an expression, and its trace before it."""
+        found = action(e, self.route_node) if self.unit.traced else None
+        return made if found is None else traced_value(found, made)
+
+    def traced_before(self, e: nodes.Node) -> list[ast.stmt]:
+        """The trace of an action that is not written as a statement of its own."""
+        found = action(e, self.route_node) if self.unit.traced else None
+        if found is None:
+            return []
+        made = traced(found)
+        place(made, e.at)
+        return [made]
+
     def _call_test(self, e: nodes.Call, first: bool) -> ast.expr:
         made = self.function_call(e)
         if not first:
-            return call("truth", ctx(), made)
-        self.prelude += self.run_function(made, e.at)
+            return call("truth", ctx(), self.traced(e, made))
+        self.prelude += self.traced_before(e) + self.run_function(made, e.at)
         return compare(name("rc"), ">", const(0))
 
     def core_test(self, e: nodes.CoreCall) -> ast.expr:
@@ -311,8 +327,8 @@ class Expressions:
         spec = self.find(e)
         template = getattr(spec, "test", "")
         if template:
-            return python(template.format(*(node_text(a) for a in self.arguments.prepare(spec, e))))
-        return compare(self.function_call(e), ">", const(0))
+            return self.traced(e, python(template.format(*(node_text(a) for a in self.arguments.prepare(spec, e)))))
+        return compare(self.traced(e, self.function_call(e)), ">", const(0))
 
     def route_call(self, e: nodes.RouteCall, inside: bool = False) -> ast.expr:
         """The bare call of a route, static or dynamic; `inside`: as a part of an expression."""

@@ -18,13 +18,18 @@ from kamailio_py.config.host import FormatSpec, Host, PVarSpec
 _NO_NAME = re.compile(r"\W+")
 
 
+def _untraced(ctx: Any, action: tuple[Any, ...]) -> None:
+    """What traces where nobody traces."""
+
+
 class Names:
     """Gives objects their names in generated code."""
 
     def __init__(self, host: Host, runtime: dict[str, Any]) -> None:
         self.host = host
         # HERE[0] is where the script is; each process puts a word of shared memory in its place
-        self.namespace: dict[str, Any] = {"HERE": [0], **runtime}
+        # TRACE[0] is whether actions are traced, which the debugger module sees to in the same way
+        self.namespace: dict[str, Any] = {"HERE": [0], "TRACE": [0], "trace": _untraced, **runtime}
         self._names: dict[int, str] = {}
         self._kept: list[object] = []  # whose id() is in _names must not be freed
         self._pvars: dict[str, PVarSpec] = {}

@@ -167,18 +167,19 @@ class SimpleStatements(Expressions):
         """The assigned value; the result of a call is taken as it is, whatever its sign."""
         match e:
             case nodes.Call():
-                self.prelude += self.run_function(self.function_call(e), e.at)
+                self.prelude += self.traced_before(e) + self.run_function(self.function_call(e), e.at)
                 return name("rc"), False
             case nodes.RouteCall():
                 made = self.route_call(e, inside=True)
                 if isinstance(made, ast.Call) and isinstance(made.func, ast.Name) and made.func.id == "run_route":
-                    return made, False
+                    return self.traced(e, made), False
+                self.prelude += self.traced_before(e)
                 self.prelude.append(
                     ast.Assign([ast.Name("rc", ast.Store()), ast.Attribute(ctx(), "rc", ast.Store())], made)
                 )
                 return name("rc"), False
             case nodes.CoreCall():
-                return self.function_call(e), False
+                return self.traced(e, self.function_call(e)), False
             case nodes.BlockExpression():
                 return self.block_call(e), False
         value = self.value(e)

@@ -166,7 +166,7 @@ class SwitchEmitter:
             if looped:
                 return e.inner(body, self.mode)
             made = e.inner(body[:-1], e.nothing, following=body[-1:]) if len(body) > 1 else []
-            return [*made, *e.result(self.mode, const(0))] or [ast.Pass()]
+            return [*made, *e.traced_before(body[-1]), *e.result(self.mode, const(0))] or [ast.Pass()]
         return e.inner(body, self.mode)
 
     # some case falls through

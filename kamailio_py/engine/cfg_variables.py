@@ -77,14 +77,15 @@ class CfgVariables:
         params = type(module).params()
         if not module.cfg_variables:
             return
-        group = self.known[module.name] = {}
+        name_of_group = module.cfg_group or module.name
+        group = self.known[name_of_group] = {}
         for one in module.cfg_variables:
             name = one.parameter if one.parameter is not None else one.name
             attribute = params[name].attribute if name in params else f"cfg_{one.name}"
             if name not in params:
                 setattr(module, attribute, one.default)
             group[one.name] = Variable(one, module, attribute)
-        self.watch(module.name, module.cfg_changed)
+        self.watch(name_of_group, module.cfg_changed)
 
     def watch(self, group: str, changed: Callable[[], None]) -> None:
         """Have `changed()` called in a process whenever it took over changes of this group."""

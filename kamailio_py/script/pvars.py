@@ -207,6 +207,8 @@ class PVarRegistry:
         self.exports: dict[str, PVarExport] = {}
         self.classes: dict[str, Transformation] = {}
         self.fallback: Callable[[str], PVarExport] | None = None
+        self.known: dict[str, PVar] | None = None
+        """All that are parsed, where somebody (debugger) wants to know."""
 
     def add(self, export: PVarExport) -> None:
         """Make a name known; a second one of the same name is left out, as Kamailio does."""
@@ -293,6 +295,8 @@ class PVarRegistry:
         pvar = PVar(whole, name, inner, get, set, export.type)
         if steps:
             pvar.transform(steps)
+        if self.known is not None:
+            self.known.setdefault(whole, pvar)
         return pvar, pos
 
     def _lookup(self, name: str, whole: str, strict: bool) -> PVarExport:
