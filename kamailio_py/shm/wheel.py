@@ -163,6 +163,10 @@ class Wheel:
     def pending(self, node: int) -> bool:
         return self._words[(node >> 3) + 3] & _STATE == _PENDING
 
+    def firing(self, node: int) -> bool:
+        """Was it taken out to be fired? It stays so until it is added again."""
+        return self._words[(node >> 3) + 3] & _STATE == _FIRING
+
     def run(self, now_ms: int) -> int:
         """Fire everything that is due; the number fired. Only in the timer process.
 

@@ -19,7 +19,9 @@ from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Callable
 
+    from kamailio_py.engine.core import Core
     from kamailio_py.script.context import Context
     from kamailio_py.script.pvars import Getter, Inner, PVar
     from kamailio_py.sip.message import Message
@@ -76,6 +78,10 @@ class Rr(Module):
     ignore_sips = Param(int, 0)
     sockname_mode = Param(int, 0)
 
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._listeners: list[Callable[[Context, str], None]] = []
+
     def mod_init(self) -> None:
         self._notes = _Notes((-1, ""))
         self._style = record.Style(self.enable_double_rr, bool(self.enable_full_lr), bool(self.sockname_mode))
@@ -89,6 +95,10 @@ class Rr(Module):
                 raise ModuleError(f"malformed or non AVP custom_user AVP definition in '{self.custom_user_avp}'")
 
     # what loose.py and other modules use
+
+    def on_route(self, fn: Callable[[Context, str], None]) -> None:
+        """Have `fn(ctx, parameters)` called whenever loose_route() finds a Route of ours; before forking."""
+        self._listeners.append(fn)
 
     def is_self(self, uri: Uri) -> bool:
         """Does this Route or R-URI name this server?"""
@@ -141,17 +151,24 @@ class Rr(Module):
 
     @function("loose_route", routes=RouteType.REQUEST)
     def loose_route(self, ctx: Context) -> int:
-        msg = ctx.msg
-        return LooseRouter(self, msg).route(0) if "route" in msg.names else -1
+        return self._route(ctx, 0) if "route" in ctx.msg.names else -1
 
     @function("loose_route_preloaded", routes=RouteType.REQUEST)
     def loose_route_preloaded(self, ctx: Context) -> int:
         """True if the only Route was our own, in a request that starts a dialog."""
-        return 1 if LooseRouter(self, ctx.msg).route(0) == PRELOADED else -1
+        return 1 if self._route(ctx, 0) == PRELOADED else -1
 
     @function("loose_route_mode", INT, routes=RouteType.REQUEST)
     def loose_route_mode(self, ctx: Context, mode: int) -> int:
-        return LooseRouter(self, ctx.msg).route(mode)
+        return self._route(ctx, mode)
+
+    def _route(self, ctx: Context, mode: int) -> int:
+        msg = ctx.msg
+        result = LooseRouter(self, msg).route(mode)
+        if self._listeners and (params := self._of(msg).params) is not None:
+            for listener in self._listeners:
+                listener(ctx, params)
+        return result
 
     @function("check_route_param", REGEX, routes=RouteType.REQUEST)
     def check_route_param(self, ctx: Context, pattern: re.Pattern[str]) -> int:

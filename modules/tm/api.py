@@ -35,7 +35,8 @@ EVENTS = (
     "request-in",  # f(ctx, t)            a request made a transaction
     "request-out",  # f(t, branch, text)   a branch was sent
     "response-in",  # f(t, branch, msg)    a reply came for a branch
-    "response-out",  # f(t, code, msg)      a reply goes upstream; msg is None for one made here
+    "response-ready",  # f(t, code, msg)   a reply is about to go upstream; msg is None for one made here
+    "response-out",  # f(t, code, msg)      it was sent
     "failure",  # f(ctx, t, code, msg)  the best final reply is >= 300 (ctx.branch's); ctx is that of failure_route
     "e2e-ack",  # f(ctx, t)            the ACK of a 2xx passes
     "e2e-cancel",  # f(ctx, t)            a CANCEL for t (the INVITE's transaction) was received
@@ -231,16 +232,19 @@ class Api:
         socket: Any = None,
         call_id: str = "",
         cseq: int = 10,
+        routes: str = "",
+        max_forwards: int = 70,
         callback: str = "",
         data: Any = None,
     ) -> tuple[int, int] | None:
         """Send a request of our own; its (index, label), or None when it could not be sent.
 
-        `from_` and `to` are header values, the From-tag is added when there is none; `headers` are complete lines. When
-        the transaction ends `callback` (a registered name) is called with the final reply and `data`, which marshal
-        must be able to write, in whichever process that happens.
+        `from_` and `to` are header values, the From-tag is added when there is none; `routes` and `headers` are
+        complete lines; a `max_forwards` below 0 leaves that header out. When the transaction ends `callback` (a
+        registered name) is called with the final reply and `data`, which marshal must be able to write, in whichever
+        process that happens.
         """
         return self.tm.uac.request(
             method, ruri, from_, to, headers=headers, body=body, next_hop=next_hop, socket=socket, call_id=call_id,
-            cseq=cseq, callback=callback, data=data,
+            cseq=cseq, routes=routes, max_forwards=max_forwards, callback=callback, data=data,
         )  # fmt: skip

@@ -64,6 +64,7 @@ class Server:
         self.completed = [statistic("tm", f"{n}xx") for n in range(2, 7)]
         self._store = core.shm.arena.store
         self._request_in = tm.events["request-in"]
+        self._response_ready = tm.events["response-ready"]
         self._response_out = tm.events["response-out"]
         self._completed = tm.events["completed"]
         self._reply_out = core.reply_out
@@ -264,6 +265,8 @@ class Server:
         points.point("tm.reply.published")
         if old:
             tm.arena.free(old)
+        for listener in self._response_ready:
+            listener(t, code, msg)
         target = t.target or t.upstream()
         if target is not None and self._reply_out and not self._may_go(t, msg, text, target):
             target = None

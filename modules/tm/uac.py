@@ -68,6 +68,8 @@ class Uac:
         socket: ListenSocket | None = None,
         call_id: str = "",
         cseq: int = 10,
+        routes: str = "",
+        max_forwards: int = 70,
         callback: str = "",
         data: Any = None,
     ) -> tuple[int, int] | None:
@@ -95,6 +97,8 @@ class Uac:
             call_id=call_id,
             cseq=str(cseq),
             user_agent=tm.core.user_agent,
+            max_forwards=max_forwards,
+            routes=routes,
             headers=headers,
             body=body,
         )

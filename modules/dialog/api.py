@@ -1,0 +1,63 @@
+"""What other modules may do with dialogs: `core.module("dialog").api`.
+
+api.on("confirmed", fn)      # f(view, msg): one of EVENTS, in the process where it happens; before forking
+view = api.current(ctx)      # a copy of the dialog of this run, or None
+api.set_variable(view.ident, "name", "value")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kamailio_py.modules.dialog import Dialogs
+    from kamailio_py.modules.dialog.record import Ident, View
+    from kamailio_py.script.context import Context
+    from kamailio_py.sip.message import Message
+
+EVENTS = (
+    "created",  # of an initial INVITE
+    "spiraled",  # the INVITE passed once more
+    "early",  # a provisional reply
+    "confirmed_na",  # answered
+    "confirmed",  # the ACK came
+    "failed",  # answered negatively, or not at all
+    "within",  # a request within, neither ACK nor BYE
+    "terminated",  # ended by a BYE
+    "expired",  # ended by the timeout
+)
+
+
+class Api:
+    """See the head of the file."""
+
+    def __init__(self, module: Dialogs) -> None:
+        self.module = module
+        self._listeners: dict[str, list[Callable[[View, Message | None], Any]]] = {name: [] for name in EVENTS}
+
+    def on(self, event: str, fn: Callable[[View, Message | None], Any]) -> None:
+        """Have `fn` called with a copy of the dialog and the message, None for none; before forking."""
+        if event not in EVENTS:
+            raise ValueError(f"dialog has no event {event}")
+        self._listeners[event].append(fn)
+
+    def run(self, event: str, view: View, msg: Message | None) -> None:
+        """Tell those who registered."""
+        for listener in self._listeners[event]:
+            listener(view, msg)
+
+    def current(self, ctx: Context) -> View | None:
+        """A copy of the dialog of this run."""
+        return self.module.tracking.current(ctx)
+
+    def get(self, ident: Ident) -> View | None:
+        return self.module.table.get(ident)
+
+    def set_variable(self, ident: Ident, name: str, value: str | None) -> bool:
+        """Set a variable of a dialog, or remove it (None)."""
+        return self.module.table.set_variable(ident, name, value)
+
+    def terminate(self, view: View, headers: str = "") -> bool:
+        """End a dialog with BYEs to both sides; `headers` are complete lines."""
+        return self.module.requests.bye(view, headers=headers)
