@@ -11,24 +11,21 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.engine import http
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
-from kamailio_py.script.context import Context
 from kamailio_py.script.regex import compile_posix
 from kamailio_py.script.transformations.base import members, on_text
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
+    from kamailio_py.script.context import Context
     from kamailio_py.script.pvars import Getter, Inner
 
 log = get_logger("xhttp")
 
 EVENT = "xhttp:request"
-
-
-def is_http(msg: Message) -> bool:
-    return msg.version[:5].upper() == "HTTP/"
 
 
 URL = members(
@@ -93,30 +90,16 @@ class Xhttp(Module):
 
     def request(self, msg: Message) -> bool | None:
         """Run the event route for an HTTP request; None if it is none, or not one of those that are wanted."""
-        if not is_http(msg) or msg.socket is None:
+        if not http.is_http(msg) or msg.socket is None:
             return None
         if self._skip is not None and self._skip.search(msg.ruri):
             return None
         if self._match is not None and not self._match.search(msg.ruri):
             return None
-        first, end, rest = msg.text.partition("\n")
-        host = f"[{msg.src_ip}]" if ":" in msg.src_ip else msg.src_ip
-        via = f"Via: SIP/2.0/{msg.proto.upper()} {host}:{msg.src_port}\r\n"
-        known = Message(f"{first}{end}{via}{rest}", msg.src_ip, msg.src_port, msg.socket)
-        known.id = msg.id
-        known.connection = msg.connection
-        known.is_proven = True  # its headers are not SIP's, whatever their names
-        core = self.core
-        ctx = Context(core, known)
-        for accept in core.pre_script:
-            if not accept(ctx):
-                return True
-        passed = core.run(self._entry, ctx, RouteType.REQUEST) >= 0
-        if not passed:
+        passed = http.run(self.core, self._entry, http.understood(msg))
+        if passed is False:
             log.warn("error while trying script")
-        for finish in core.post_script:
-            finish(ctx)
-        return passed
+        return passed is not False
 
     @function("xhttp_reply", INT, STR, STR, STR, routes=RouteType.REQUEST)
     def xhttp_reply(self, ctx: Context, code: int, reason: str, ctype: str, body: str) -> int:
