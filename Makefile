@@ -28,7 +28,7 @@ unit: $(BIN)/kamailio-py
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 bench: $(BIN)/kamailio-py
-	$(BIN)/python -m kamailio_py.bench
+	$(BIN)/kambench run
 
 compatibility: $(BIN)/kamailio-py
 	$(BIN)/python -m kamailio_py.tools.surface ../shared/reference > docs/compatibility.md

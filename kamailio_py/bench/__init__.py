@@ -1,5 +1,5 @@
-"""Measures what a request costs: CPU time of all server processes, shared memory, ours beside real Kamailio.
+"""`kambench`: what a request costs on this server and on real Kamailio, measured side by side on the user's own cfg.
 
-`python -m kamailio_py.bench`; what a figure means stands in `measure.py`, the traffic in `traffic.py`. Stands on top of
-the house: nothing imports it, and it knows the servers only by their command lines.
+Stands on top of the house: nothing imports it, and it knows servers only by their command lines, /proc and their
+answers.
 """

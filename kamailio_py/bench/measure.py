@@ -1,136 +1,252 @@
-"""The measurements: rounds of each kind of work, interleaved between the servers, and suspended transactions by number.
+"""The measurements: each round starts every server in turn on the same cfg and port, drives the same traffic, stops it.
 
-A figure is the median over the rounds of the CPU time all processes of the server used, divided by the requests
-answered (by the calls, for a call). The servers are all up during the run and take turns, so that what else happens on
-the machine hits each of them alike.
+So what else happens on the machine hits all of them alike. CPU time is that of all processes of the server divided by
+the exchanges answered, with the window full; what it does afterwards for them (freeing transactions) is part of it.
 """
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from statistics import median
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
 
-from .servers import Server
-from .traffic import Lost, Traffic
+from kamailio_py.bench import answers, capacity, link, processes
+from kamailio_py.bench.capacity import SETTLE
+from kamailio_py.bench.figures import saturation
+from kamailio_py.bench.samples import Load, Measured, Samples, Step
+from kamailio_py.bench.scenario import HALF, Scenario
+from kamailio_py.bench.servers import Kind, Server, StartFailed, free_port
+from kamailio_py.bench.traffic import Driver, Outcome
 
-WORKS: dict[str, tuple[str, Callable[[Traffic, int], None], int]] = {
-    "options": ("OPTIONS, sl_send_reply", lambda traffic, count: traffic.requests("OPTIONS", count), 1),
-    "message": ("MESSAGE, t_newtran + t_reply", lambda traffic, count: traffic.requests("MESSAGE", count), 1),
-    "info": ("INFO, async_task_route, t_reply", lambda traffic, count: traffic.requests("INFO", count), 1),
-    "call": ("call relayed with record_route", lambda traffic, count: traffic.calls(count), 4),
-}
-"""Of each kind of work: its title, how to do it, and into how many requests one of it counts when a round is sized."""
+STEP_UP, STEP_DOWN, MOST_STEPS = 1.1, 0.88, 8
+"""The ladder: rates climb by a tenth while the server holds them, or fall until it does, at most so many steps."""
 
-SETTLE = 2.6
-"""Seconds after which a finished transaction is gone: wt_timer of the cfg and a tick."""
+LOWEST, SPARE = 500.0, 0.7
+"""Where the search begins for the most that a server holds whose cfg delays answers; the part that is full load."""
+
+WARM_UP = 0.3
+
+Say = Callable[[int, Kind, list[Scenario]], None]
+"""Hears which round begins on which server with which scenarios."""
 
 
-@dataclass
-class Cost:
-    """What one kind of work cost on one server."""
+@dataclass(frozen=True)
+class Plan:
+    """What the command line asks for."""
 
-    microseconds: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    answered: int = 0
-    lost: int = 0
+    kinds: list[Kind]
+    scenarios: list[Scenario]
+    rounds: int = 3
+    seconds: float = 1.0
+    cfg: Path | None = None
+    rates: tuple[float, ...] = ()
+    most_suspended: int | None = None
+    memory: int = 256
+    settle: float = SETTLE
+
+    def groups(self) -> list[list[Scenario]]:
+        """Scenarios that can share a server once it is started."""
+        made: dict[tuple[object, ...], list[Scenario]] = {}
+        for one in self.scenarios:
+            own = one.name if one.kind == "suspended" else ""
+            made.setdefault((self.cfg_of(one), one.transport, own), []).append(one)
+        return list(made.values())
+
+    def cfg_of(self, scenario: Scenario) -> Path:
+        return self.cfg or scenario.cfg_path
+
+
+def run(plan: Plan, say: Say) -> dict[str, Measured]:
+    """All rounds; `say` hears what is done next."""
+    measured = {
+        one.name: Measured(one.title, one.unit, one.kind, one.delay_ms, {kind.name: Samples() for kind in plan.kinds})
+        for one in plan.scenarios
+    }
+    port = free_port()
+    # A collection in the midst of a stretch would be taken for the server's lateness.
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        for turn in range(plan.rounds):
+            for group in plan.groups():
+                for kind in plan.kinds:
+                    say(turn, kind, group)
+                    visit(plan, kind, group, port, measured)
+                    gc.collect()
+    finally:
+        gc.enable()
+    for one in measured.values():
+        one.differences = differences(one.servers)
+    return measured
+
+
+def differences(servers: dict[str, Samples]) -> list[str]:
+    """Servers that do not answer as the others do; what the last one (real Kamailio, if it is here) says counts."""
+    told = {name: samples.answers for name, samples in servers.items() if samples.answers}
+    if len(told) < 2:
+        return []
+    last = list(told)[-1]
+    found = []
+    for name, lines in told.items():
+        if lines != told[last]:
+            found.append(f"answers differ, - {name}, + {last}: {answers.difference(lines, told[last])}")
+    return found
+
+
+def visit(plan: Plan, kind: Kind, group: list[Scenario], port: int, measured: dict[str, Measured]) -> None:
+    """One server once: start, every scenario of the group, stop."""
+    own = [measured[one.name].servers[kind.name] for one in group]
+    memory = max(plan.memory, *(capacity.megabytes(one, plan.most_suspended) for one in group))
+    server = Server(kind, plan.cfg_of(group[0]), group[0].transport, port, memory)
+    try:
+        with ExitStack() as open_talks:
+            talks = {one.name: open_talks.enter_context(Talk(one, port)) for one in group}
+            server.start(talks[min(group, key=lambda one: one.delay_ms).name].answered)
+            for samples in own:
+                samples.started.append(server.started)
+            for scenario, samples in zip(group, own, strict=True):
+                if not samples.problems:
+                    one_scenario(plan, server, scenario, talks[scenario.name], samples)
+    except (StartFailed, ConnectionError) as error:
+        for samples in own:
+            samples.problem(str(error))
+    finally:
+        server.stop()
+
+
+def one_scenario(plan: Plan, server: Server, scenario: Scenario, talk: Talk, samples: Samples) -> None:
+    if not samples.answers:
+        samples.answers = talk.transcript()
+    if scenario.kind == "suspended":
+        samples.held.append(capacity.measure(server, scenario, plan.most_suspended, samples))
+    else:
+        under_load(plan, server, scenario, talk.driver, samples)
+    used = processes.memory(server.pid)
+    samples.shared.append(used.shared)
+    samples.private.append(used.private)
+    samples.largest_private.append(used.largest_private)
+    samples.processes.append(used.processes)
+
+
+def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Driver, samples: Samples) -> None:
+    """Full load, fixed rates, the ladder; no more than the first if that cannot be used."""
+    found: list[Step] = []
+    if scenario.delay_ms:
+        # A window wide enough for what the cfg itself holds back would come in bursts that no socket takes.
+        found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
+        most = saturation(found)
+        if most:
+            loaded(plan, server, samples, lambda: driver.paced(most * SPARE, plan.seconds))
+        else:
+            samples.problem(f"holds not even {found[-1].offered:.0f} a second")
+        above = most * STEP_UP
+    else:
+        driver.closed(scenario.window, WARM_UP)
+        time.sleep(plan.settle)
+        most = above = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)).rate
+    if not samples.problems:
+        samples.rates.append(at_rates(plan, scenario, driver, most, samples))
+        samples.ladder.append(found + ladder(driver, above, plan.seconds / 2))
+
+
+def loaded(plan: Plan, server: Server, samples: Samples, drive: Callable[[], Outcome]) -> Load:
+    """What the server uses for a stretch in which nothing may be lost."""
+    before, busy = processes.cpu(server.pid), time.process_time()
+    outcome = drive()
+    busy = time.process_time() - busy
+    time.sleep(plan.settle)
+    used = processes.cpu(server.pid) - before
+    samples.count("full load", outcome)
+    each = 1e6 / max(outcome.answered, 1)
+    made = Load(
+        outcome.answered, outcome.elapsed, used.total * each, used.system * each, outcome.rate,
+        busy / max(outcome.elapsed, 1e-9),
+    )  # fmt: skip
+    samples.load.append(made)
+    return made
+
+
+def at_rates(plan: Plan, scenario: Scenario, driver: Driver, most: float, samples: Samples) -> list[Step]:
+    """Latency at the fixed rates of the scenario or the command line; those the server cannot reach are not tried."""
+    made = []
+    for wanted in plan.rates or scenario.rates:
+        rate = most / 2 if wanted == HALF else float(wanted)
+        if rate > most * 0.8:
+            continue
+        step, outcome = one_step(driver, rate, plan.seconds, str(wanted))
+        if outcome.wrong:
+            samples.count(f"{rate:.0f} a second", outcome)
+        made.append(step)
+    return made
+
+
+def ladder(driver: Driver, start: float, seconds: float, up: float = STEP_UP) -> list[Step]:
+    """Rates from `start` on until the highest that is held is known to a step. Here losing answers is no fault."""
+    made: list[Step] = []
+    rate = max(start, 1.0)
+    while len(made) < MOST_STEPS:
+        step, _ = one_step(driver, rate, seconds)
+        made.append(step)
+        if len(made) > 1 and step.held != made[-2].held:
+            break
+        rate *= up if step.held else STEP_DOWN
+    return made
+
+
+def one_step(driver: Driver, rate: float, seconds: float, wanted: str = "") -> tuple[Step, Outcome]:
+    busy, begun = time.process_time(), time.perf_counter()
+    outcome = driver.paced(rate, seconds)
+    busy = (time.process_time() - busy) / (time.perf_counter() - begun)
+    # With a backlog that grows the last answers come late; a fixed part of it is the machine's own hiccups.
+    in_time = outcome.elapsed - driver.delay <= seconds * 1.05 + 0.05
+    held = not outcome.lost and not outcome.wrong and in_time
+    step = Step(
+        wanted, rate, outcome.rate, outcome.sent, outcome.lost, outcome.late, held, busy, outcome.latest_send,
+        outcome.latency.buckets(),
+    )  # fmt: skip
+    return step, outcome
+
+
+class Talk:
+    """The generator's end of one scenario; a context manager. TCP connects when something is said first."""
+
+    def __init__(self, scenario: Scenario, port: int) -> None:
+        self._scenario = scenario
+        self._port = port
+        self._link: link.Link | None = None
+        self._driver: Driver | None = None
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._link is not None:
+            self._link.close()
 
     @property
-    def per_request(self) -> float:
-        return median(self.microseconds)
+    def driver(self) -> Driver:
+        """ConnectionError if nobody listens."""
+        if self._driver is None:
+            own = self._link = link.connect(self._scenario.transport, self._port)
+            exchange = self._scenario.exchange(f"127.0.0.1:{self._port}", own.local)
+            self._driver = Driver(own, exchange, self._scenario.delay_ms / 1e3)
+        return self._driver
 
-    @property
-    def rate(self) -> float:
-        return median(self.rates)
+    def answered(self) -> bool:
+        """Whether the server answers an exchange (in whatever way)."""
+        try:
+            outcome = self.driver.count(1, 1)
+        except ConnectionError:
+            return False
+        return outcome.answered > 0
 
-
-def one_round(server: Server, traffic: Traffic, work: str, count: int, cost: Cost) -> None:
-    """One round of a kind of work; the first few requests, which warm things up, are not counted."""
-    _, do, weight = WORKS[work]
-    count = max(count // weight, 20)
-    do(traffic, min(count, 50))
-    answered, lost = traffic.answered, traffic.lost
-    cpu, start = server.cpu(), time.perf_counter()
-    do(traffic, count)
-    # What the server still has to do for the last of them is part of the bill.
-    traffic.settle(0.05)
-    used, elapsed = server.cpu() - cpu, time.perf_counter() - start - 0.05
-    done = traffic.answered - answered
-    cost.microseconds.append(used / max(done, 1) * 1e6)
-    cost.rates.append(done / elapsed)
-    cost.answered += done
-    cost.lost += traffic.lost - lost
-
-
-def rounds(
-    servers: dict[str, Server], works: list[str], number: int, count: int, say: Callable[[str], None]
-) -> dict[str, dict[str, Cost]]:
-    """All rounds: costs by kind of work and kind of server."""
-    costs = {work: {kind: Cost() for kind in servers} for work in works}
-    traffics = {kind: Traffic(server.port) for kind, server in servers.items()}
-    try:
-        for turn in range(number):
-            say(f"round {turn + 1} of {number}")
-            for work in works:
-                for kind, server in servers.items():
-                    try:
-                        one_round(server, traffics[kind], work, count, costs[work][kind])
-                    except Lost as error:
-                        say(f"{server.name}, {work}: {error}")
-    finally:
-        for traffic in traffics.values():
-            traffic.close()
-    return costs
-
-
-@dataclass
-class Suspended:
-    """What `count` suspended transactions cost on one server."""
-
-    count: int
-    bytes_each: float
-    put_aside: float
-    put_aside_last: float
-    request_at_first: float
-    request_at_last: float
-    lost: int
-
-
-FEW = 100
-
-
-def suspended(server: Server, count: int, sample: int, say: Callable[[str], None]) -> Suspended:
-    """Suspend `count` requests at once on a fresh server and see what each takes, and what others cost meanwhile.
-
-    Costs are microseconds of CPU: of putting one aside among the first and among the last, and of an INFO (suspended
-    and resumed at once) while a hundred and while all are suspended. Memory is what suspending touched, divided.
-    """
-    sample = max(min(sample, count // 8), 1)
-    traffic = Traffic(server.port)
-    try:
-        traffic.requests("INFO", min(sample, 500))
-        traffic.settle(SETTLE)
-        traffic.put_aside(FEW)
-        at_first = _cost(server, traffic, lambda: traffic.requests("INFO", sample), sample)
-        traffic.settle(SETTLE)
-        first = _cost(server, traffic, lambda: traffic.put_aside(sample), sample)
-        # Now the memory that finished transactions left is in use again, and the next ones take fresh pages.
-        traffic.put_aside(sample)
-        before, start = server.shared(), time.monotonic()
-        middle = count - FEW - 3 * sample
-        traffic.put_aside(middle)
-        say(f"{server.name}: {middle} put aside in {time.monotonic() - start:.1f} s")
-        last = _cost(server, traffic, lambda: traffic.put_aside(sample), sample)
-        bytes_each = (server.shared() - before) / (middle + sample)
-        at_last = _cost(server, traffic, lambda: traffic.requests("INFO", sample), sample)
-        return Suspended(count, bytes_each, first, last, at_first, at_last, traffic.lost)
-    finally:
-        traffic.close()
-
-
-def _cost(server: Server, traffic: Traffic, work: Callable[[], None], count: int) -> float:
-    before = server.cpu()
-    work()
-    traffic.settle(0.05)
-    return (server.cpu() - before) / count * 1e6
+    def transcript(self) -> list[str]:
+        """What comes back in one exchange, made comparable."""
+        recorder = link.Recorder(self.driver.link)
+        exchange = self.driver.exchange
+        Driver(recorder, exchange, self.driver.delay).count(1, 1)
+        return answers.canonical(recorder.heard, exchange.run, recorder.local)

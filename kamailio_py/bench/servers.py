@@ -1,13 +1,10 @@
-"""The servers that are measured: started on one cfg, stopped, and their CPU time and shared memory read from /proc.
-
-CPU time is that of every process of the server, user and system, in nanoseconds from /proc/<pid>/schedstat. Shared
-memory is what the server has touched of its shared mappings: the shares of all its processes summed.
-"""
+"""The servers that are measured: how each is started on a cfg and a port, and stopped; not what they are asked."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -15,114 +12,108 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-CFG = """#!KAMAILIO
-debug=-1
-log_stderror=yes
-children=1
-disable_tcp=yes
-auto_aliases=no
-dns=no
-rev_dns=no
-async_workers=1
-loadmodule "tm.so"
-loadmodule "tmx.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "async.so"
-modparam("tm", "fr_timer", 200000)
-modparam("tm", "fr_inv_timer", 200000)
-modparam("tm", "max_noninv_lifetime", 300000)
-modparam("tm", "wt_timer", 2000)
+from kamailio_py.bench import interpreter
 
-request_route {
-    if (is_method("OPTIONS")) {
-        sl_send_reply("200", "OK");
-        exit;
-    }
-    if (is_method("MESSAGE")) {
-        t_newtran();
-        t_reply("200", "OK");
-        exit;
-    }
-    if (is_method("INFO")) {
-        async_task_route("RESUME");
-        exit;
-    }
-    if (is_method("NOTIFY")) {
-        async_route("RESUME", "99");
-        exit;
-    }
-    if (has_totag()) {
-        if (loose_route()) {
-            t_relay();
-        }
-        exit;
-    }
-    record_route();
-    t_relay();
-}
-
-route[RESUME] {
-    t_reply("200", "OK");
-}
-"""
+START_PATIENCE = 30.0
 
 
 class StartFailed(Exception):
     """The server did not come up; the text is what it said."""
 
 
+@dataclass(frozen=True)
+class Kind:
+    """One server to compare: its name in reports and its command line.
+
+    Kamailio's own options for cfg, port and memory are added, unless the command has a `{port}` to be filled in (then
+    also `{cfg}`, `{transport}` and `{directory}`).
+    """
+
+    name: str
+    command: tuple[str, ...]
+    version: str = ""
+    python: interpreter.Interpreter | None = None
+
+    def arguments(self, cfg: Path, transport: str, port: int, memory: int, directory: Path) -> list[str]:
+        if any("{port}" in word for word in self.command):
+            places = {"cfg": str(cfg), "transport": transport, "port": str(port), "directory": str(directory)}
+            return [word.format(**places) for word in self.command]
+        listen = f"{transport}:127.0.0.1:{port}"
+        options = ["-f", str(cfg), "-DD", "-E", "-m", str(memory), "-M", "16", "-Y", str(directory), "-l", listen]
+        return [*self.command, *options]
+
+
+def ours(python: str | None) -> Kind:
+    """This server, run by that Python or by the one that runs kambench."""
+    path = python or sys.executable
+    described = interpreter.describe(path)
+    command = interpreter.command(path)
+    return Kind("kamailio-py", tuple(command), _version(command), described)
+
+
+def real() -> list[Kind]:
+    """The installed Kamailio, as it starts by default and with its fastest memory manager; [] where there is none."""
+    path = shutil.which("kamailio")
+    if path is None:
+        return []
+    version = _version([path])
+    return [Kind("Kamailio", (path,), version), Kind("Kamailio -x fm", (path, "-x", "fm", "-X", "fm"), version)]
+
+
+def custom(text: str) -> Kind:
+    """A server by its command line, `NAME=COMMAND` or `COMMAND`."""
+    name, equals, rest = text.partition("=")
+    if not equals or "/" in name or " " in name.strip():
+        name, rest = "", text
+    words = tuple(shlex.split(rest))
+    if not words or shutil.which(words[0]) is None:
+        raise StartFailed(f"{text}: there is no such command")
+    return Kind(name.strip() or Path(words[0]).name, words, "")
+
+
+def _version(command: list[str]) -> str:
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        told = subprocess.run([*command, "-v"], capture_output=True, text=True, timeout=30).stdout
+        return told.partition("\n")[0].removeprefix("version: ")
+    return ""
+
+
 class Server:
-    """One server under measurement, listening on `port`."""
+    """One server running on 127.0.0.1:`port`; a context manager. `started` is seconds from fork to the first answer."""
 
-    def __init__(self, name: str, command: list[str], memory: int) -> None:
-        self.name = name
-        self._command = command
-        self._memory = memory
+    def __init__(self, kind: Kind, cfg: Path, transport: str, port: int, memory: int = 256) -> None:
+        self.kind = kind
+        self.port = port
+        self.started = 0.0
+        self._directory = Path(tempfile.mkdtemp(prefix="kambench-"))
+        self._arguments = kind.arguments(cfg.resolve(), transport, port, memory, self._directory)
         self._process: subprocess.Popen[bytes] | None = None
-        self._directory = Path(tempfile.mkdtemp(prefix="kamailio-bench-"))
-        self.port = _free_port()
 
-    def start(self) -> None:
-        cfg = self._directory / "bench.cfg"
-        cfg.write_text(CFG)
-        arguments = [*self._command, "-f", str(cfg), "-DD", "-E", "-m", str(self._memory), "-M", "16"]
-        arguments += ["-Y", str(self._directory), "-l", f"udp:127.0.0.1:{self.port}"]
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self, answers: Callable[[], bool]) -> None:
+        """Start it and ask `answers()` until that is true. StartFailed with what the server said if it never is."""
         log = self._directory / "log"
+        begun = time.perf_counter()
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
+                self._arguments, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
             )
-        deadline = time.monotonic() + 30
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                text = log.read_text(errors="replace")[-2000:]
+        while not answers():
+            if self._process.poll() is not None or time.perf_counter() - begun > START_PATIENCE:
+                text = " | ".join(line[:200] for line in log.read_text(errors="replace").splitlines()[-4:])
+                how = "did not answer" if self._process.poll() is None else f"ended with {self._process.returncode}"
                 self.stop()
-                raise StartFailed(f"{self.name} did not start:\n{text}")
-
-    def _answers(self) -> bool:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.settimeout(0.2)
-            probe.connect(("127.0.0.1", self.port))
-            host = "%s:%d" % probe.getsockname()
-            text = (
-                f"OPTIONS sip:127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP {host};branch=z9hG4bKprobe\r\n"
-                "From: <sip:p@p>;tag=p\r\nTo: <sip:p@p>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\n"
-                "Content-Length: 0\r\n\r\n"
-            )
-            try:
-                probe.send(text.encode())
-                return probe.recv(4096).startswith(b"SIP/2.0 200")
-            except ConnectionRefusedError:
-                time.sleep(0.02)
-            except TimeoutError:
-                pass
-            return False
+                raise StartFailed(f"{self.kind.name} {how}: {text or 'it said nothing'}")
+            time.sleep(0.005)
+        self.started = time.perf_counter() - begun
 
     def stop(self) -> None:
         if self._process is not None:
@@ -135,55 +126,16 @@ class Server:
             self._process.wait()
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def processes(self) -> list[int]:
-        assert self._process is not None
-        found = [self._process.pid]
-        for pid in found:
-            with contextlib.suppress(OSError):
-                children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-                found += [int(word) for word in children.split()]
-        return found
 
-    def cpu(self) -> float:
-        """CPU seconds used so far."""
-        total = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                total += int(Path(f"/proc/{pid}/schedstat").read_text().split()[0])
-        return total / 1e9
-
-    def shared(self) -> int:
-        """Bytes of shared memory touched so far."""
-        total = 0
-        for pid in self.processes():
-            with contextlib.suppress(OSError):
-                for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss_Shmem:"):
-                        total += int(line.split()[1]) * 1024
-        return total
-
-
-KINDS = ("ours", "default", "fm")
-TITLES = {"ours": "kamailio-py", "default": "Kamailio", "fm": "Kamailio -x fm"}
-
-
-def server(kind: str, memory: int = 256) -> Server | None:
-    """A server of the kind, None where it is not installed. `memory` is the size of its shared memory in MiB."""
-    if kind == "ours":
-        command = Path(sys.executable).parent / "kamailio-py"
-        if command.exists():
-            return Server(TITLES[kind], [str(command)], memory)
-        return Server(TITLES[kind], [sys.executable, "-m", "kamailio_py.server"], memory)
-    path = shutil.which("kamailio")
-    if path is None:
-        return None
-    return Server(TITLES[kind], [path, *(("-x", "fm", "-X", "fm") if kind == "fm" else ())], memory)
-
-
-def _free_port() -> int:
-    """A port below the kernel's ephemeral ones that nobody has bound."""
+def free_port() -> int:
+    """A port below the kernel's ephemeral ones that nobody has bound, neither UDP nor TCP."""
     for number in range(20000 + os.getpid() % 9000, 32000):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", number))
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            contextlib.suppress(OSError),
+        ):
+            udp.bind(("127.0.0.1", number))
+            tcp.bind(("127.0.0.1", number))
             return number
     raise RuntimeError("no free port")

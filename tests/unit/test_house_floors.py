@@ -24,6 +24,7 @@ FLOORS = {
     "modules": {"config", "sip", "db", "shm", "script", "engine", "rpc", "module", "log", "clock", "points"},
     "transport": {"engine", "sip", "shm", "log", "process"},
     "inspector": {"shm", "clock"},
+    "bench": set(),
     "process": {"engine", "sip", "shm", "script", "config", "module", "transport", "log", "clock", "options"},
 }
 

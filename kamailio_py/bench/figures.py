@@ -1,0 +1,108 @@
+"""What is concluded from samples: medians, spread, and how one server compares with another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from statistics import median
+
+from kamailio_py.bench.histogram import Histogram
+from kamailio_py.bench.samples import Samples, Step
+
+BUSY = 0.9
+"""The generator's share of a core from which on it, not the server, may be what limits a rate."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """The median of some samples. `spread` is half of what lies between the smallest and the largest, as part of it."""
+
+    value: float
+    spread: float
+    samples: tuple[float, ...]
+
+    @staticmethod
+    def of(values: Iterable[float]) -> Figure | None:
+        """None where there are no samples."""
+        found = tuple(values)
+        if not found:
+            return None
+        middle = median(found)
+        return Figure(middle, (max(found) - min(found)) / 2 / middle if middle else 0.0, found)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something that is measured: its name, its unit, whether more is better, and where its samples are."""
+
+    title: str
+    unit: str
+    more_is_better: bool
+    take: Callable[[Samples], Iterable[float]]
+
+    def of(self, samples: Samples) -> Figure | None:
+        return Figure.of(self.take(samples))
+
+
+def saturation(steps: list[Step]) -> float:
+    """The highest rate of a ladder that was held, 0 if none was."""
+    return max((step.achieved for step in steps if step.held), default=0.0)
+
+
+def limited_by_generator(samples: Samples) -> bool:
+    """Whether the generator was as busy as it can be when the server was asked for its most."""
+    return bool(samples.load) and median(load.generator_busy for load in samples.load) >= BUSY
+
+
+def fixed_rates(samples: Samples) -> dict[str, list[Step]]:
+    """Steps at fixed rates, of all rounds, by how the scenario names the rate."""
+    made: dict[str, list[Step]] = {}
+    for steps in samples.rates:
+        for step in steps:
+            made.setdefault(step.wanted, []).append(step)
+    return made
+
+
+def together(steps: list[Step]) -> Histogram:
+    """The latencies of all rounds."""
+    made = Histogram()
+    for step in steps:
+        made.merge(step.histogram)
+    return made
+
+
+def latency(wanted: str, percent: float = 99.0) -> Measure:
+    """A percentile of the latency at a fixed rate, in each round."""
+    return Measure(
+        f"latency p{percent:g} at {wanted}", "s", False,
+        lambda samples: [
+            step.histogram.percentile(percent) for step in fixed_rates(samples).get(wanted, []) if step.complete
+        ],
+    )  # fmt: skip
+
+
+CPU = Measure("CPU", "us", False, lambda samples: [load.cpu_us for load in samples.load])
+FULL = Measure("rate, window full", "/s", True, lambda samples: [load.rate for load in samples.load])
+SATURATION = Measure(
+    "saturation", "/s", True, lambda samples: [rate for rate in map(saturation, samples.ladder) if rate]
+)
+STARTED = Measure("start-up", "s", False, lambda samples: samples.started)
+SHARED = Measure("shared memory", "B", False, lambda samples: samples.shared)
+PRIVATE = Measure("private memory", "B", False, lambda samples: samples.private)
+LARGEST = Measure("private memory of the largest process", "B", False, lambda samples: samples.largest_private)
+HELD_SHARED = Measure(
+    "shared memory, each suspended",
+    "B",
+    False,
+    lambda samples: [counts[-1].shared_each for counts in samples.held if counts],
+)
+HELD_PROBE = Measure(
+    "CPU of a request while all are suspended", "us", False,
+    lambda samples: [counts[-1].probe_us for counts in samples.held if counts],
+)  # fmt: skip
+HELD_SUSPEND = Measure(
+    "CPU of suspending one", "us", False, lambda samples: [counts[-1].suspend_us for counts in samples.held if counts]
+)
+
+COMPARED = (CPU, FULL, SATURATION, HELD_SHARED, HELD_PROBE, HELD_SUSPEND, STARTED, SHARED, PRIVATE)
+"""What `kambench compare` looks at."""

@@ -1,0 +1,212 @@
+"""The report as tables for a terminal: medians, spread and ratios by scenario, and what may not be compared and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from kamailio_py.bench import figures
+from kamailio_py.bench.figures import Figure, Measure
+from kamailio_py.bench.histogram import PERCENTILES
+from kamailio_py.bench.samples import Measured, Report, Samples, Step
+
+Show = Callable[[float], str]
+
+
+def render(report: Report) -> RenderableType:
+    """Everything."""
+    parts: list[RenderableType] = [about(report), Text()]
+    for made in (cpu(report), throughput(report), latency(report), suspended(report), resources(report)):
+        if made is not None:
+            parts += [made, Text()]
+    return Group(*parts, verdict(report))
+
+
+def about(report: Report) -> Table:
+    """What was measured with what."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    machine = report.machine
+    made.add_row(
+        "machine", f"{machine['cpus']} CPUs, {machine['model']}, Linux {machine['kernel']}, load {machine['load']}"
+    )
+    for name, server in report.servers.items():
+        python = server["python"]
+        told = f", Python {python['version']} ({python['path']}; {python['build']})" if python else ""
+        made.add_row(name, f"{server['version'] or ' '.join(server['command'])}{told}")
+    ceilings = ", ".join(f"{transport} {max(rates):,.0f}/s" for transport, rates in report.generator["ceiling"].items())
+    made.add_row("generator", f"at most {ceilings} against an echo; Python {report.generator['python']['version']}")
+    options = report.options
+    made.add_row(
+        "run", f"{options['rounds']} rounds of {options['seconds']:g} s, kamailio-py {report.version} {report.commit}"
+    )
+    return made
+
+
+def _names(report: Report) -> list[str]:
+    return list(report.servers)
+
+
+def _table(report: Report, title: str, ratios: bool = True) -> Table:
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    made.add_column(title, no_wrap=True)
+    names = _names(report)
+    for name in names:
+        made.add_column(name, justify="right", no_wrap=True)
+    if ratios:
+        for name in names[1:]:
+            made.add_column(f"/ {name}", justify="right", no_wrap=True)
+    return made
+
+
+def shown(figure: Figure | None, show: Show) -> str:
+    """`71.2 us ±3%`."""
+    if figure is None:
+        return "-"
+    spread = f" ±{figure.spread * 100:.0f}%" if len(figure.samples) > 1 else ""
+    return show(figure.value) + spread
+
+
+def _row(
+    made: Table, title: str, found: list[Figure | None], show: Show, ratios: bool = True, marks: Iterable[str] = ()
+) -> None:
+    cells = [mark + shown(figure, show) for mark, figure in zip([*marks, *[""] * len(found)], found, strict=False)]
+    if ratios:
+        for other in found[1:]:
+            first = found[0]
+            cells.append(f"{first.value / other.value:.2f}" if first and other and other.value else "-")
+    made.add_row(title, *cells)
+
+
+def usable(report: Report, kinds: tuple[str, ...]) -> list[Measured]:
+    return [one for one in report.scenarios.values() if one.kind in kinds and not one.problems]
+
+
+def _of(report: Report, one: Measured, measure: Measure) -> list[Figure | None]:
+    return [measure.of(one.servers[name]) for name in _names(report)]
+
+
+LOADED = ("requests", "calls", "sipp")
+
+
+def microseconds(value: float) -> str:
+    return f"{value:.1f} us"
+
+
+def seconds(value: float) -> str:
+    return f"{value * 1e6:.0f} us" if value < 0.001 else f"{value * 1e3:.1f} ms" if value < 1 else f"{value:.2f} s"
+
+
+def rate(value: float) -> str:
+    return f"{value:,.0f}/s"
+
+
+def size(value: float) -> str:
+    return f"{value:,.0f} B" if abs(value) < 10000 else f"{value / (1 << 20):,.1f} MiB"
+
+
+def cpu(report: Report) -> Table | None:
+    found = usable(report, LOADED)
+    made = _table(report, "CPU, all processes")
+    for one in found:
+        _row(made, f"{one.title}, per {one.unit}", _of(report, one, figures.CPU), microseconds)
+    return made if found else None
+
+
+def throughput(report: Report) -> Table | None:
+    """A rate that the generator limits is marked: the server could do more."""
+    found = usable(report, LOADED)
+    made = _table(report, "Saturation")
+    for one in found:
+        marks = [">" if figures.limited_by_generator(one.servers[name]) else "" for name in _names(report)]
+        _row(made, f"{one.title}, {one.unit}s", _of(report, one, figures.SATURATION), rate, marks=marks)
+    return made if found else None
+
+
+def latency(report: Report) -> Table | None:
+    made = _table(report, "Latency " + " / ".join(f"p{percent:g}" for percent in PERCENTILES), ratios=False)
+    for one in usable(report, LOADED):
+        by_server = [figures.fixed_rates(one.servers[name]) for name in _names(report)]
+        for wanted in dict.fromkeys(key for rates in by_server for key in rates):
+            beyond = f" beyond the {one.delay_ms:g} ms" if one.delay_ms else ""
+            at = "half load" if wanted == "half" else f"{float(wanted):,.0f} {one.unit}s/s"
+            made.add_row(f"{one.title}{beyond}, {at}", *(_percentiles(rates.get(wanted, [])) for rates in by_server))
+    return made if made.row_count else None
+
+
+def _percentiles(steps: list[Step]) -> str:
+    if not steps:
+        return "-"
+    if not all(step.complete for step in steps):
+        return f"{sum(step.lost for step in steps)} lost"
+    found = figures.together(steps)
+    return " / ".join(f"{found.percentile(percent) * 1e3:.2f}" for percent in PERCENTILES) + " ms"
+
+
+def suspended(report: Report) -> Table | None:
+    found = usable(report, ("suspended",))
+    if not found:
+        return None
+    made = _table(report, "Suspended at once")
+    for one in found:
+        counts = [held.count for samples in one.servers.values() for held in (samples.held[:1] or [[]])[0]]
+        for count in dict.fromkeys(counts):
+            for title, take, show in (
+                ("CPU of a request meanwhile", "probe_us", microseconds),
+                ("CPU of suspending one", "suspend_us", microseconds),
+                ("shared memory, each", "shared_each", size),
+            ):
+                row = [
+                    Figure.of(
+                        getattr(held, take)
+                        for rounds in one.servers[name].held
+                        for held in rounds
+                        if held.count == count
+                    )
+                    for name in _names(report)
+                ]
+                _row(made, f"{count:,}: {title}", row, show)
+    return made
+
+
+def resources(report: Report) -> Table | None:
+    """Start-up and memory after the last scenario of each round, all scenarios together."""
+    together = {name: Samples() for name in _names(report)}
+    for one in usable(report, LOADED):
+        for name, samples in one.servers.items():
+            own = together[name]
+            own.started += samples.started
+            own.shared += samples.shared
+            own.private += samples.private
+            own.largest_private += samples.largest_private
+    made = _table(report, "Server")
+    for title, measure, show in (
+        ("start-up to the first answer", figures.STARTED, seconds),
+        ("shared memory", figures.SHARED, size),
+        ("private memory, all processes", figures.PRIVATE, size),
+        ("private memory, the largest process", figures.LARGEST, size),
+    ):
+        _row(made, title, [measure.of(samples) for samples in together.values()], show)
+    return made if any(samples.started for samples in together.values()) else None
+
+
+def verdict(report: Report) -> RenderableType:
+    """Which scenarios are not reported, and why; what the marks mean."""
+    lines: list[RenderableType] = []
+    for name, one in report.scenarios.items():
+        if one.problems:
+            lines.append(Text(f"{name} is not reported:", style="bold red"))
+            lines += [Text(f"  {text}") for text in one.problems]
+        elif one.incomplete:
+            lines.append(Text(f"{name}: latencies are not reported:", style="bold red"))
+            lines += [Text(f"  {text}") for text in one.incomplete]
+    loaded = [samples for one in usable(report, LOADED) for samples in one.servers.values()]
+    if any(figures.limited_by_generator(samples) for samples in loaded):
+        lines.append(Text("> the generator was at its limit: the server could do more", style="dim"))
+    if len(report.servers) == 1:
+        lines.append(Text("One server alone. Kamailio beside it: apt-get install kamailio"))
+    return Group(*lines)

@@ -1,0 +1,182 @@
+"""kambench is right: a server of known CPU burn, delay and losses is measured as what it is; what is wrong is refused.
+
+CPU time does not depend on what else the machine does, so it is held to within 10 %. A delay does: the machine may
+always add to it. It is measured a few times until that is within 10 %, too; it may never be too short.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kamailio_py.bench import measure, scenario, servers
+from kamailio_py.bench.figures import CPU, latency, saturation
+from kamailio_py.bench.samples import Measured
+from kamailio_py.bench.servers import Kind
+
+STUB = f"{sys.executable} -m kamailio_py.bench.stub --port {{port}} --transport {{transport}}"
+ASKED = "options-stateless"
+
+
+def stub(*options: str, name: str = "stub") -> Kind:
+    return servers.custom(f"{name}={STUB} {' '.join(options)}")
+
+
+def measured(*kinds: Kind, what: str = ASKED, rates: tuple[float, ...] = (50.0,), seconds: float = 0.3) -> Measured:
+    plan = measure.Plan([*kinds], [scenario.load(what)], rounds=1, seconds=seconds, rates=rates, settle=0.05)
+    return measure.run(plan, lambda *what: None)[what]
+
+
+def cpu_of(found: Measured, name: str = "stub") -> float:
+    figure = CPU.of(found.servers[name])
+    assert figure is not None, found.problems
+    return figure.value
+
+
+@pytest.fixture(scope="module")
+def bare() -> float:
+    """CPU microseconds the stub takes without burning any: what answering itself costs."""
+    return cpu_of(measured(stub()))
+
+
+@pytest.mark.parametrize("microseconds", [500, 2000])
+def test_the_cpu_time_of_a_request_is_what_the_server_burns(bare: float, microseconds: int) -> None:
+    found = measured(stub("--burn", str(microseconds)))
+    assert found.problems == []
+    assert cpu_of(found) - bare == pytest.approx(microseconds, rel=0.1)
+
+
+def test_processes_that_come_and_go_are_counted() -> None:
+    """Each request starts a process that burns 20 ms and ends; starting one takes about one."""
+    found = measured(stub("--burn", "20000", "--fork"))
+    idle = measured(stub("--burn", "0.001", "--fork"))
+    assert found.problems == idle.problems == []
+    assert cpu_of(found) - cpu_of(idle) == pytest.approx(20000, rel=0.1)
+
+
+def test_over_tcp_it_is_the_same() -> None:
+    found = measured(stub("--burn", "1000"), what="tcp-options")
+    idle = measured(stub(), what="tcp-options")
+    assert found.problems == idle.problems == []
+    assert cpu_of(found) - cpu_of(idle) == pytest.approx(1000, rel=0.1)
+
+
+def test_the_latency_is_the_delay_of_the_server() -> None:
+    for _ in range(5):
+        found = measured(stub("--delay", "40"), seconds=1.0)
+        assert found.problems == []
+        median = next(iter(latency("50.0", 50).of(found.servers["stub"]).samples))  # type: ignore[union-attr]
+        assert median >= 0.040
+        if median <= 0.044:
+            return
+    pytest.fail(f"40 ms were measured as {median * 1e3:.1f} ms, five times")
+
+
+def test_a_server_that_stalls_cannot_hide_it() -> None:
+    """4 ms of work for each request and 400 requests a second for half a second: the last one waits longest."""
+    with_link = measure.Talk(scenario.load(ASKED), servers.free_port())
+    server = servers.Server(stub("--burn", "4000"), Path("none"), "udp", with_link._port)
+    try:
+        with with_link as talk:
+            server.start(talk.answered)
+            outcome = talk.driver.paced(400, 0.5)
+    finally:
+        server.stop()
+    assert outcome.lost == 0
+    # 200 requests are 0.8 s of work and the last was due at 0.5 s; that CPU time is less on no machine.
+    assert outcome.latency.percentile(100) >= 0.27
+    assert outcome.elapsed >= 0.79
+
+
+def test_saturation_is_what_a_server_can_do(bare: float) -> None:
+    """2 ms of CPU for each are 500 a second at most; a machine that is busy otherwise gives less, never more."""
+    found = measured(stub("--burn", "2000"), seconds=1.0)
+    assert 0 < saturation(found.servers["stub"].ladder[0]) <= 510
+
+
+def test_lost_answers_are_refused() -> None:
+    found = measured(stub("--lose", "20"))
+    assert any("lost" in text for text in found.problems)
+
+
+def test_wrong_answers_are_refused() -> None:
+    found = measured(stub("--status", "404"))
+    assert "SIP/2.0 404 Stub" in found.problems[0]
+
+
+def test_servers_that_answer_differently_are_refused() -> None:
+    found = measured(stub(name="one"), stub("--header", "other", name="two"))
+    assert found.servers["one"].problems == found.servers["two"].problems == []
+    assert found.problems == ["answers differ, - one, + two: + X-Stub: other"]
+
+
+def test_a_server_that_does_not_start_is_refused() -> None:
+    found = measured(servers.custom(f"broken={sys.executable} -c 'raise SystemExit(\"no such luck\")' {{port}}"))
+    assert found.problems == ["broken: broken ended with 1: no such luck"]
+
+
+def kambench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "kamailio_py.bench", *arguments], capture_output=True, text=True, timeout=100
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[subprocess.CompletedProcess[str], dict[str, Any], Path]:
+    """Ours alone on one scenario, by the command."""
+    path = tmp_path_factory.mktemp("bench") / "report.json"
+    done = kambench(
+        "run", "--server", "ours", "--scenario", "async-task", "--rounds", "1", "--seconds", "0.3", "--rates", "50",
+        "--json", str(path),
+    )  # fmt: skip
+    return done, json.loads(path.read_text()), path
+
+
+def test_ours_is_measured_by_the_command(run: tuple[subprocess.CompletedProcess[str], dict[str, Any], Path]) -> None:
+    done, report, _ = run
+    assert (done.returncode, report["usable"]) == (0, True), done.stdout + done.stderr
+    samples = report["scenarios"]["async-task"]["servers"]["kamailio-py"]
+    assert samples["load"][0]["answered"] > 10
+    assert samples["shared"][0] > 100_000
+    assert samples["processes"][0] >= 5
+    assert "INFO, async_task_route, t_reply" in done.stdout
+
+
+def test_the_report_says_which_python_it_was(
+    run: tuple[subprocess.CompletedProcess[str], dict[str, Any], Path],
+) -> None:
+    done, report, _ = run
+    python = report["servers"]["kamailio-py"]["python"]
+    assert python["path"] == sys.executable
+    assert python["version"] == "%d.%d.%d" % sys.version_info[:3]
+    assert python["build"] in done.stdout
+    assert max(report["generator"]["ceiling"]["udp"]) > 1000
+
+
+def test_a_run_that_cannot_be_used_says_so_with_its_exit_code() -> None:
+    done = kambench(
+        "run", "--server", f"stub={STUB} --status 500", "--scenario", ASKED, "--rounds", "1", "--seconds", "0.2"
+    )
+    assert done.returncode == 1
+    assert "options-stateless is not reported:" in done.stdout
+    assert "SIP/2.0 500 Stub" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scenario", "nonsense"], "there is no scenario nonsense; those that ship: async-delay"),
+        (["--server", "/no/such/server"], "there is no such command"),
+        (["--rates", "fast"], "--rates are numbers"),
+        (["--python", "/bin/false"], "is no Python that can be run"),
+    ],
+)
+def test_a_wrong_command_line_is_told(arguments: list[str], words: str) -> None:
+    done = kambench("run", *arguments)
+    assert done.returncode == 2
+    assert words in " ".join(done.stderr.split())
