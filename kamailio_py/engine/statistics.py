@@ -43,6 +43,7 @@ class Statistics:
         self.core = core
         self._helps: dict[tuple[str, str], str] = {}
         self._fixed: set[tuple[str, str]] = set()
+        self._computed: dict[tuple[str, str], Callable[[], int]] = {}
 
     def describe(self, group: str, name: str, help: str = "", *, fixed: bool = False) -> None:
         """Say what a counter counts, or that it is never reset."""
@@ -50,6 +51,10 @@ class Statistics:
             self._helps[group, name] = help
         if fixed:
             self._fixed.add((group, name))
+
+    def compute(self, group: str, name: str, read: Callable[[], int]) -> None:
+        """Have a statistic that is no counter of its own."""
+        self._computed[group, name] = read
 
     def groups(self) -> list[str]:
         return sorted({statistic.group for statistic in self._all()})
@@ -90,6 +95,8 @@ class Statistics:
                     group, name, partial(counters.total, counter), counter, self._helps.get(key, UNDESCRIBED),
                     key in self._fixed,
                 )  # fmt: skip
+        for (group, name), read in self._computed.items():
+            yield Statistic(group, name, read)
         for module in self.core.modules.values():
             group = module.computed_group or module.name
             for name, read in module.computed_statistics().items():

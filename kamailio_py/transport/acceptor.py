@@ -78,3 +78,5 @@ class Acceptor:
             logger.err("no shared memory for a connection")
         elif not tcp.inboxes[found.reader].offer(found.id, connected):
             tcp.connections.remove(found.id)
+        else:
+            tcp.count("passive_open", "established")

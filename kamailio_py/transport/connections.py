@@ -131,11 +131,13 @@ class Connections:
         u32 = self._u32
         host, port = source
         with self._lock:
-            if reader is None:
-                loads = u32[self._load : self._load + self.readers].tolist()
-                reader = loads.index(min(loads))
             number = u32[self._head + _LAST_ID] % _MAX_ID + 1
             u32[self._head + _LAST_ID] = number
+            if reader is None:
+                loads = u32[self._load : self._load + self.readers].tolist()
+                first = (number - 1) % self.readers  # of several with as few, each has its turn
+                loads = loads[first:] + loads[:first]
+                reader = (first + loads.index(min(loads))) % self.readers
             Connection.STRUCT.pack_into(
                 self._memory, block, 0, 0, number, state, reader, socket.index, port, local[1], 0, outgoing, lifetime,
                 0, now, now + lifetime, 0, host.encode("latin-1"), local[0].encode("latin-1"), b"", profile,

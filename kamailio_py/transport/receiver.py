@@ -141,6 +141,7 @@ class Receiver:
         if stream.waiting and (
             stream.waiting + len(data) > cfg.tcp_conn_wq_max or self._queued + len(data) > cfg.tcp_wq_max
         ):
+            self.tcp.count("sendq_full")
             raise Closed("error", f"write queue full, {stream.waiting} bytes wait")
         if data:
             stream.write(data)
@@ -174,6 +175,7 @@ class Receiver:
             stream.writable()
             if connecting and not stream.connecting:
                 self._connections.set_state(stream.id, State.OK)
+                self.tcp.count("connect_success", "established")
                 stream.due = 0
             if stream.waiting < waiting:
                 stream.due = 0  # it takes something: the time begins anew
@@ -240,6 +242,10 @@ class Receiver:
         if self._streams.pop(stream.id, None) is None:
             return
         host, port = stream.peer
+        if stream.connecting:
+            self.tcp.count("connect_failed")
+        elif closed.how == "reset":
+            self.tcp.count("con_reset")
         level = logger.err if closed.how == "error" else logger.dbg
         level(f"connection {stream.id} with {host}:{port} ends: {closed}")
         if stream.waiting:
@@ -261,8 +267,11 @@ class Receiver:
         for stream in list(self._streams.values()):
             if stream.due and now >= stream.due:
                 what = "connect" if stream.connecting else "write" if stream.secured else "TLS handshake"
+                if what == "write":
+                    self.tcp.count("send_timeout")
                 self._end(stream, Closed("error", f"{what} timeout"))
             elif now >= self._connections.timeout_of(stream.block):
+                self.tcp.count("con_timeout")
                 self._end(stream, Closed("idle", "nothing came or went for its lifetime"))
         if self._inbox.queue.depth:
             self._take_messages()

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 BACKLOG = 1024
+STATISTICS = (
+    "established", "passive_open", "connect_success", "connect_failed", "local_reject", "con_timeout", "con_reset",
+    "send_timeout", "sendq_full",
+)  # fmt: skip
 
 
 class Tcp:
@@ -95,6 +99,18 @@ class Tcp:
         receivers = (cfg.tcp_children or cfg.children) if self.listening else 0
         self.connections = Connections(shm, self.core.sockets, receivers)
         self.inboxes = [Inbox(shm, number) for number in range(receivers)]
+        core = self.core
+        self._counters = {name: core.statistic("tcp", name) for name in STATISTICS}
+        connections = self.connections
+        core.statistics.compute("tcp", "current_opened_connections", lambda: connections.counts()[0])
+        core.statistics.compute(
+            "tcp", "current_write_queue_size", lambda: sum(record.queued for record in connections.all())
+        )
+
+    def count(self, *names: str) -> None:
+        """Count one more of each of these statistics."""
+        for name in names:
+            self.core.count(self._counters[name])
 
     # processes
 
@@ -150,6 +166,7 @@ class Tcp:
             how = "(RST) " if error.errno == errno.ECONNREFUSED else ""
             logger.err(f"connect {host}:{port} failed {how}{error.strerror}")
             opened.close()
+            self.count("connect_failed")
             return False
         own = self.receiver
         profile = core.tls.profile_to(host, port) if proto == "tls" else 0
@@ -184,9 +201,11 @@ class Tcp:
         cfg = self.core.cfg
         if every >= cfg.tcp_max_connections:
             logger.err(f"maximum number of connections exceeded: {every}/{cfg.tcp_max_connections}")
+            self.count("local_reject")
             return False
         if proto == "tls" and tls >= cfg.tls_max_connections:
             logger.err(f"maximum number of tls connections exceeded: {tls}/{cfg.tls_max_connections}")
+            self.count("local_reject")
             return False
         return True
 

@@ -57,11 +57,8 @@ def statistic(core: Any, name: str) -> Callable[[], int] | None:
     for (_, known), number in counters.ids.items():
         if known == name:
             return lambda: counters.total(number)
-    for module in core.modules.values():
-        computed = module.computed_statistics().get(name)
-        if computed is not None:
-            return computed
-    return None
+    found = core.statistics.named(name)
+    return found.read if found is not None else None
 
 
 def _stat(inner: Inner) -> Getter:

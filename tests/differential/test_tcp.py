@@ -581,3 +581,38 @@ def test_chosen(s: Scene) -> None:
     bob.expect(200)
     bob.hang_up()
     s.wait_log("closed 127")
+
+
+counted = Room("tcp_counted", listen=("tcp:127.0.0.1",), globals_="tcp_children=1")
+COUNTERS = [
+    "established",
+    "passive_open",
+    "connect_success",
+    "connect_failed",
+    "con_reset",
+    "current_opened_connections",
+]
+
+
+@counted.case(
+    'route[counters] { if (is_method("MESSAGE")) { forward(); exit; }'
+    + "".join(f'xlog("L_NOTICE", "{name} $stat({name})\\n");' for name in COUNTERS)
+    + ' sl_send_reply("200", "OK"); }'
+)
+def test_counters(s: Scene) -> None:
+    """The statistics of the group tcp after connections in, out, refused and reset."""
+    alice, bob, nobody = s.streams("alice", "bob", "nobody")
+    alice.request("OPTIONS")
+    alice.expect(200)
+    alice.request("MESSAGE", bob)
+    bob.reply(bob.expect("MESSAGE"), 200)
+    alice.expect(200)
+    nobody.stop_listening()
+    alice.request("MESSAGE", nobody)
+    carol = s.stream("carol")
+    carol.request("OPTIONS")
+    carol.expect(200)
+    carol.hang_up(reset=True)
+    s.server.settle()
+    alice.request("OPTIONS")
+    alice.expect(200)
