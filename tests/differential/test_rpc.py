@@ -386,7 +386,7 @@ def test_connections() -> None:
     cfg = CFG.replace("disable_tcp=yes\n", "tcp_children=2\n")
     said = []
     for name, command in (("rpc-tcp-real", real_command()), ("rpc-tcp-ours", our_command())):
-        server = Server(name, command, cfg, tcp=True)
+        server = Server(name, command, cfg, listen=("tcp:127.0.0.1",))
         try:
             server.start()
             with socket.create_connection(server.address, timeout=5) as agent:
