@@ -168,7 +168,7 @@ class Registrar(Settings):
 
     def _contact_expired(self, domain: Any, aor: str, contact: Contact) -> None:
         """event_route[usrloc:contact-expired]"""
-        self._profiles.known[EXPIRED] = Profile(domain.name, aor, self.usrloc.aor_hash(aor), [contact])
+        self._profiles.known[EXPIRED] = Profile(domain.name, aor, [contact])
         self.core.run_event("usrloc:contact-expired")
 
     # functions
@@ -189,13 +189,6 @@ class Registrar(Settings):
         reply, msg = self.reply, ctx.msg
         reply.begin()
         answers = replies_from(ctx.route_type) and not flags & NO_REPLY
-        try:
-            target = uri or msg.to.uri
-            self.rules.aor(target)
-        except (BadMessage, Refused):
-            # as in Kamailio nothing is answered to a To without an address of record
-            log.err("failed to extract Address Of Record")
-            return -1
         try:
             result = Saving(self, ctx, flags).save(self.usrloc.domain(domain), uri)
         except Refused as refused:
@@ -343,7 +336,7 @@ class Registrar(Settings):
         contacts = self.usrloc.domain(domain).contacts(aor)
         if contacts is None:
             return -1
-        self._profiles.known[profile] = Profile(domain, aor, self.usrloc.aor_hash(aor), contacts)
+        self._profiles.known[profile] = Profile(domain, aor, contacts)
         return 1
 
     @function("reg_free_contacts", RAW, routes=LOOKING)

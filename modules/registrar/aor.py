@@ -10,33 +10,14 @@ from dataclasses import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.sip.errors import BadUri
+from kamailio_py.sip.escapes import unescaped
 from kamailio_py.sip.uri import Uri
 
 log = get_logger("registrar")
 
 LONGEST = 512
-LONGEST_PART = 64
-_HEX = frozenset("0123456789abcdefABCDEF")
-
-
-def unescaped(user: str) -> str:
-    """A user with its %XX put in; ValueError for what is no escape or stands for no printable ASCII character."""
-    if "%" not in user:
-        return user
-    out: list[str] = []
-    at = 0
-    while True:
-        percent = user.find("%", at)
-        if percent < 0:
-            return "".join(out) + user[at:]
-        digits = user[percent + 1 : percent + 3]
-        if len(digits) < 2 or not _HEX.issuperset(digits):
-            raise ValueError("bad escape")
-        code = int(digits, 16)
-        if not 32 <= code <= 126:
-            raise ValueError("not printable")
-        out += [user[at:percent], chr(code)]
-        at = percent + 3
+LONGEST_USER = 64
+LONGEST_HOST = 128
 
 
 @dataclass(slots=True)
@@ -53,9 +34,10 @@ class AorRules:
             uri = Uri.parse(text)
         except BadUri:
             log.err(f"failed to parse AoR [{text}]")
-            raise Refused(Refusal.AOR_PARSE) from None
+            # Kamailio has a text for this, and answers as if nothing were wrong
+            raise Refused(Refusal.FINE) from None
         user, host = uri.user, uri.host
-        if len(user) + len(host) + 2 > LONGEST or len(user) > LONGEST_PART or len(host) > LONGEST_PART:
+        if len(user) + len(host) + 2 > LONGEST or len(user) > LONGEST_USER or len(host) > LONGEST_HOST:
             log.err("Address Of Record too long")
             raise Refused(Refusal.AOR_LEN)
         try:

@@ -28,19 +28,18 @@ class Profile(NamedTuple):
 
     domain: str
     aor: str
-    hash: int
     contacts: list[Contact]
 
 
 _TEXTS = {
     "addr": "address", "path": "path", "received": "received", "callid": "callid", "user_agent": "user_agent",
-    "socket": "socket", "ruid": "ruid", "instance": "instance",
+    "ruid": "ruid",
 }  # fmt: skip
 _NUMBERS = {
     "expires": "expires", "q": "q", "cseq": "cseq", "flags": "flags", "cflags": "cflags", "modified": "last_modified",
     "methods": "methods", "regid": "reg_id", "server_id": "server_id",
 }  # fmt: skip
-_UNSIGNED = ("aorhash", "expires", "flags", "cflags", "modified", "methods", "regid", "server_id")
+_UNSIGNED = ("expires", "flags", "cflags", "modified", "methods", "regid", "server_id")
 
 
 def _connection(contact: Contact) -> int | None:
@@ -52,14 +51,16 @@ def _reader(name: str) -> Callable[[Profile, Contact], Any]:
     """What gives an attribute; ValueError for an unknown one."""
     if name in _TEXTS:
         field = _TEXTS[name]
-        return lambda profile, contact: getattr(contact, field) or None
+        return lambda profile, contact: getattr(contact, field)
+    if name in ("instance", "socket"):
+        return lambda profile, contact: getattr(contact, name) or None
     if name in _NUMBERS:
         field = _NUMBERS[name]
         return lambda profile, contact: getattr(contact, field)
     readers: dict[str, Callable[[Profile, Contact], Any]] = {
         "aor": lambda profile, contact: profile.aor,
         "domain": lambda profile, contact: profile.domain,
-        "aorhash": lambda profile, contact: profile.hash,
+        "aorhash": lambda profile, contact: 0,  # Kamailio never sets it
         "count": lambda profile, contact: len(profile.contacts),
         "conid": lambda profile, contact: _connection(contact),
     }

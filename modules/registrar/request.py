@@ -47,7 +47,7 @@ class RequestedContact:
 class Register:
     """The parts of a REGISTER that the registrar reads.
 
-    contacts    of all Contact headers
+    contacts    of all Contact headers; those of one header in Kamailio's order, the last one first
     star        Contact is *
     expires     the Expires header as a number, -1 if there is none or it is none
     """
@@ -95,7 +95,7 @@ class Register:
         try:
             for value, star in zip(headers, stars, strict=True):
                 if not star:
-                    self.contacts += [RequestedContact(part) for part in split_values(value)]
+                    self.contacts += [RequestedContact(part) for part in split_values(value)][::-1]
         except BadMessage:
             log.err("failed to parse Contact body")
             raise Refused(Refusal.PARSE_CONTACT) from None

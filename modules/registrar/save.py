@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
-from kamailio_py.modules.registrar.aor import unescaped
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.modules.registrar.request import LONGEST_RECEIVED, Register, RequestedContact, unsigned
 from kamailio_py.modules.registrar.settings import OUTBOUND_NONE, OUTBOUND_REQUIRED, PATH_OFF
@@ -18,6 +17,7 @@ from kamailio_py.modules.usrloc.api import RepeatedRequest, StaleRequest
 from kamailio_py.modules.usrloc.contact import ALL_METHODS, MEMORY_ONLY, Contact
 from kamailio_py.script.xavp import copied, newest
 from kamailio_py.sip.errors import BadMessage, BadUri
+from kamailio_py.sip.escapes import unescaped
 from kamailio_py.sip.methods import numbers_of
 from kamailio_py.sip.nameaddr import parse_list
 from kamailio_py.sip.uri import Uri
@@ -154,12 +154,11 @@ class Saving:
                 raise Refused(Refusal.TOO_MANY)
             count += 1
             contact = self.contact_of(wanted, expires)
-            try:
-                known = self.module.usrloc.find(bindings.contacts, contact, self.now)
-            except RepeatedRequest:
-                continue  # the same URI twice in one request
-            if known is None:
-                self._put(bindings, contact, None)
+            # as if of a later request, so that the same URI twice in this one is found
+            contact.cseq += 1
+            known = self.module.usrloc.find(bindings.contacts, contact, self.now)
+            contact.cseq -= 1
+            self._put(bindings, contact, known)
         return INSERTED
 
     def _update(self, register: Register, bindings: Bindings) -> int:
@@ -377,13 +376,13 @@ class Saving:
 
     def _reg_id_of(self, wanted: RequestedContact) -> int:
         text = wanted.params.get("reg-id", "")
+        first, self._is_later = not self._is_later, True
         if self.use_reg_id and wanted.instance and text:
             number = unsigned(text)
             if not number:
                 log.err("invalid reg-id value")
                 # Kamailio says so of all contacts but the first
-                raise Refused(Refusal.REG_ID if self._is_later else Refusal.FINE)
-            self._is_later = True
+                raise Refused(Refusal.FINE if first else Refusal.REG_ID)
             self._reg_id = number
         return self._reg_id
 
