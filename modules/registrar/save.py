@@ -35,7 +35,7 @@ IN_MEMORY, NO_REPLY, ONE_CONTACT, NO_VARIATION, PREPARE_REPLY = 1, 2, 4, 8, 16
 """Flags of save()."""
 ALL_FLAGS = 31
 LONGEST_CALLID = LONGEST_USER_AGENT = 255
-LONGEST_PATH = 256 * 4
+LONGEST_PATH = 256
 STREAMS = ("tcp", "tls", "ws", "wss")
 _SPACE = " \t\r\n"
 _FAILED = {"insert": Refusal.INSERT_CONTACT, "update": Refusal.UPDATE_CONTACT, "delete": Refusal.DELETE_CONTACT}
@@ -392,7 +392,7 @@ class Saving:
         if not path:
             return "", ""
         try:
-            if len(path) >= LONGEST_PATH:
+            if len(path) + 1 >= LONGEST_PATH:
                 raise BadMessage("too long")
             first = Uri.parse(parse_list(path)[0].uri)
         except (BadMessage, BadUri):
