@@ -116,7 +116,13 @@ def write(body: bytearray, value: Any) -> None:
     elif value is None:
         _sized(body, Kind.STR, NULL_STRING.encode() + b"\0")
     elif isinstance(value, float):
-        _sized(body, Kind.DOUBLE, _number(int(value * 1000) & 0xFFFFFFFF))
+        number = int(value * 1000)
+        if number < 0:
+            # eight bytes, whose size runs into the bit for long sizes
+            body.append(0x80 | Kind.DOUBLE)
+            body += (number & 0xFFFFFFFFFFFFFFFF).to_bytes(8, "big")
+        else:
+            _sized(body, Kind.DOUBLE, _number(number & 0xFFFFFFFF))
     elif isinstance(value, (dict, Struct)):
         body.append(Kind.STRUCT)
         for name, member in value.items():
@@ -176,7 +182,9 @@ def token(body: bytes | memoryview, at: int) -> Token:
         if size:
             raise BinrpcError(BAD_RECORD)
         return Token(kind, CLOSE if long else None, at)
-    if long:
+    if long and not size and kind in (Kind.INT, Kind.DOUBLE):
+        size = 8
+    elif long:
         if size > 4:
             raise BinrpcError(BAD_RECORD)
         length = int.from_bytes(body[at : at + size], "big")

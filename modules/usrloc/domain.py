@@ -49,7 +49,7 @@ class Domain(Records):
         """With close_expired_tcp: close the connection of a contact that is over."""
         self._tell = tell
         self._writing = core.shm.locks(f"usrloc.{name}.writing", WRITERS) if self.writes else []
-        self._expired = core.statistic("usrloc", f"{name}-expires")
+        self._expired = core.statistic("usrloc", f"{name}{core.cfg.stats_name_separator}expires")
 
     def end(self, bindings: Bindings) -> None:
         super().end(bindings)

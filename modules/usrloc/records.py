@@ -67,7 +67,7 @@ class Records:
         self._blocks = shm.arena.owner("usrloc", f"{name} contacts", ContactRecord)
         self._arena = shm.arena
         self._memory, self._words, self._signed, self._u32 = shm.memory, shm.u64, shm.i64, shm.u32
-        self._total = core.statistic("usrloc", f"{name}-contacts")
+        self._total = core.statistic("usrloc", f"{name}{core.cfg.stats_name_separator}contacts")
 
     # what is there
 
