@@ -221,9 +221,9 @@ class Usrloc(Module):
         def users(domain: Domain | StoredDomain) -> Callable[[], int]:
             return lambda: domain.users
 
-        separator = self.core.cfg.stats_name_separator
+        end = f"{self.core.cfg.stats_name_separator}users"
         known = {name: domain for name, domain in self.api.domains.items() if domain is not None}
-        found: dict[str, Callable[[], int]] = {f"{name}{separator}users": users(domain) for name, domain in known.items()}
+        found: dict[str, Callable[[], int]] = {f"{name}{end}": users(domain) for name, domain in known.items()}
         found["registered_users"] = lambda: sum(domain.users for domain in known.values())
         return found
 
