@@ -616,3 +616,22 @@ def test_counters(s: Scene) -> None:
     s.server.settle()
     alice.request("OPTIONS")
     alice.expect(200)
+
+
+aliases = Room("tcp_aliases", listen=("tcp:127.0.0.1",), globals_="tcp_children=1\ntcp_accept_aliases=yes")
+
+
+@aliases.case("""
+route[named] { if (is_method("REGISTER")) { sl_send_reply("200", "OK"); exit; } t_relay(); }
+""")
+def test_named(s: Scene) -> None:
+    """Via's alias: requests for its port take the connection; without it they open one."""
+    alice, bob, carol = s.streams("alice", "bob", "carol")
+    bob.request("REGISTER", via_params=";alias")
+    bob.expect(200)
+    carol.request("REGISTER")
+    carol.expect(200)
+    for called in (bob, carol):
+        alice.request("MESSAGE", called)
+        called.reply(called.expect("MESSAGE"), 200)
+        alice.expect(200)
