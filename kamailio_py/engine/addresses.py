@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.nodes import Endpoint, Listen
@@ -35,6 +36,8 @@ class Addresses:
         self.sockets: list[ListenSocket] = []
         self.aliases: list[tuple[str, str, int]] = []  # proto or "", host in lower case, port or 0
         self.subdomains: list[tuple[str, str, int]] = []  # the same, and every domain below
+        self.local_domains: list[Callable[[str], bool]] = []
+        """What modules know of domains that are this server's, too; asked each time."""
         self._myself: dict[tuple[str, int, str], bool] = {}
         self._fixed: dict[str, str] = {}
 
@@ -125,7 +128,7 @@ class Addresses:
             known = self._is_myself(normalise(host.strip("[]")), port, proto)
             if len(self._myself) < 10000:
                 self._myself[key] = known
-        return known
+        return known or any(is_local(host) for is_local in self.local_domains)
 
     def _is_myself(self, host: str, port: int, proto: str) -> bool:
         for s in self.sockets:

@@ -269,3 +269,10 @@ def with_port(text: str, port: str) -> str:
 def without_params(text: str) -> str:
     u = Uri.parse(text)
     return build(u.scheme, u.user, u.password, u.host, u.port_text)
+
+
+def without_prefix(host: str, prefix: str | None) -> str:
+    """A host without the prefix that stands before the domains of the database."""
+    if prefix and len(prefix) < len(host) and host.lower().startswith(prefix.lower()):
+        return host[len(prefix) :]
+    return host

@@ -7,7 +7,7 @@ them lies in shared memory (in_flight.py). Which credentials were used is noted 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
@@ -235,6 +235,16 @@ class Auth(Module):
         check = self.check_nonce(credentials, msg)
         return found if check is Check.OK else _RESULT_OF[check]
 
+    def used(self, ctx: Context) -> Found | None:
+        """The credentials that the request was authenticated by, while they are in it."""
+        found: list[Found] = (ctx.notes or {}).get("auth.used", [])
+        for header in (WWW, PROXY):
+            values = ctx.msg.headers(header)
+            for one in found:
+                if one.header == header and one.value in values:
+                    return one
+        return None
+
     def check_response(self, found: Found, ctx: Context, ha1: str, method: str = "") -> int:
         """Do the credentials prove that their owner knows the password that `ha1` was made of?"""
         given = found.credentials["response"]
@@ -404,14 +414,12 @@ class Auth(Module):
         msg = ctx.msg
         if msg.method in NEVER_CHALLENGED:
             return -1
-        used: list[Any] = (ctx.notes or {}).get("auth.used", [])
-        for header in (WWW, PROXY):
-            for i in msg.indexes(header):
-                if any(found.header == header and found.value == msg.value(i) for found in used):
-                    msg.lumps.delete(*msg.span(i))
-                    return 1
-        log.err("No authorized credentials found (error in scripts)")
-        return -1
+        found = self.used(ctx)
+        if found is None:
+            log.err("No authorized credentials found (error in scripts)")
+            return -1
+        msg.lumps.delete(*msg.span(next(i for i in msg.indexes(found.header) if msg.value(i) == found.value)))
+        return 1
 
     @function("has_credentials", STR, routes=RouteType.REQUEST)
     def has_credentials(self, ctx: Context, realm: str) -> int:
