@@ -72,9 +72,10 @@ class Room:
 
     `modules` come on top of the standard ones, `params` and `cfg` are put in as they are, `first` and `last` are
     statements before and after the case's route. `prepare(directory)` makes the files of one server, for which the cfg
-    says `@DIR@`. `listen` is where the
-    servers listen besides UDP, `tcp:127.0.0.1`.
+    says `@DIR@`. `listen` is where the servers listen besides UDP, `tcp:127.0.0.1`. `fence` is `Server.fence`.
     """
+
+    fence = FENCE
 
     def __init__(
         self,
@@ -206,6 +207,7 @@ class Pairs:
             server = Server(
                 title.replace(" ", "-"), command, room.text(cases), room.options, room.prepare, listen=room.listen
             )
+            server.fence = room.fence
             try:
                 server.start()
             except StartFailed:

@@ -91,7 +91,9 @@ class Scene:
         """Wait until the server's receiver has worked off all that was sent to it before."""
         with_fence = Agent(FENCE, self.name, self.server.address)
         try:
-            sent = with_fence.request("OPTIONS", user=FENCE, call_id=f"{FENCE}-{time.monotonic_ns()}")
+            user = self.server.fence
+            uri = f"sip:{user}@{self.host}" if user else f"sip:{self.host}"
+            sent = with_fence.request("OPTIONS", uri=uri, call_id=f"{FENCE}-{time.monotonic_ns()}")
             for _ in range(8):
                 try:
                     with_fence.expect(200, timeout=1.0)

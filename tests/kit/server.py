@@ -49,7 +49,10 @@ class Server:
     """One daemon: `start()`, `stop()`, its log, and the port it listens on.
 
     `@DIR@` in the cfg is a directory of its own, in which `prepare(directory)` may put what the server needs.
+    `fence` is the user part of a request-URI at which the cfg answers an OPTIONS with 200, "" the server itself.
     """
+
+    fence = "fence"
 
     def __init__(
         self,
