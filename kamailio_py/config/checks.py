@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 
 from kamailio_py.config import arguments as kinds
 from kamailio_py.config import nodes
@@ -63,6 +62,8 @@ def missing_routes(config: nodes.Config, host: Host) -> Iterator[CfgWarning]:
         if (kind, wanted) in known:
             continue
         names = [other for other_kind, other in known if other_kind is kind and other != MAIN]
+        from difflib import get_close_matches
+
         close = get_close_matches(wanted, names, 1)
         title = "route" if kind is RouteKind.REQUEST else kind
         hint = f"did you mean {title}[{close[0]}]?" if close else f"there is no {title}[{wanted}]"

@@ -173,5 +173,11 @@ def _place(node: ast.AST, line: int, column: int, end_line: int, end_column: int
             return
         node.lineno, node.col_offset = line, column
         node.end_lineno, node.end_col_offset = end_line, end_column
-    for child in ast.iter_child_nodes(node):
-        _place(child, line, column, end_line, end_column)
+    for name in node._fields:
+        child = getattr(node, name, None)
+        if isinstance(child, ast.AST):
+            _place(child, line, column, end_line, end_column)
+        elif isinstance(child, list):
+            for part in child:
+                if isinstance(part, ast.AST):
+                    _place(part, line, column, end_line, end_column)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -16,7 +15,9 @@ MAX_SHOWN = 3
 
 def close(name: str, names: Iterable[str], cutoff: float = 0.75) -> str:
     """ "did you mean x?", or "" if nothing is near."""
-    found = difflib.get_close_matches(name, list(names), 1, cutoff)
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(names), 1, cutoff)
     if not found:
         folded = {known_name.lower(): known_name for known_name in names}
         found = [folded[name.lower()]] if name.lower() in folded else []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 
@@ -16,7 +16,7 @@ def known_exports() -> dict[str, dict[str, Any]]:
     A number of arguments of -1 means any; kinds are "i" and "s"; attributes of a pseudo-variable are "w" writable,
     "n" takes an inner name, "i" an index. The core's own stand under "core".
     """
-    text = resources.files("kamailio_py.config").joinpath("known_exports.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("known_exports.json").read_text(encoding="utf-8")
     found: dict[str, dict[str, Any]] = json.loads(text)
     return found
 

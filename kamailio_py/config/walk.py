@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 
 from kamailio_py.config import nodes
 
 
+@cache
+def _fields(kind: type[nodes.Node]) -> list[str]:
+    return [field.name for field in fields(kind)]
+
+
 def children(node: nodes.Node) -> Iterator[nodes.Node]:
     """The nodes right below a node, in the order of the text."""
-    for field in fields(node):
-        value = getattr(node, field.name)
+    for name in _fields(type(node)):
+        value = getattr(node, name)
         if isinstance(value, nodes.Node):
             yield value
         elif isinstance(value, list):
@@ -22,9 +28,11 @@ def children(node: nodes.Node) -> Iterator[nodes.Node]:
 
 def all_nodes(node: nodes.Node) -> Iterator[nodes.Node]:
     """The node and everything below it, in the order of the text."""
-    yield node
-    for part in children(node):
-        yield from all_nodes(part)
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting += reversed(list(children(found)))
 
 
 def route_name(e: nodes.RouteCall) -> str | None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 from kamailio_py.db.errors import DbError
@@ -46,7 +44,7 @@ class Table:
 def standard_tables() -> dict[str, Table]:
     """All tables by name."""
     tables: dict[str, Table] = {}
-    lines = resources.files("kamailio_py.db").joinpath("tables.txt").read_text(encoding="utf-8").splitlines()
+    lines = Path(__file__).with_name("tables.txt").read_text(encoding="utf-8").splitlines()
     for line in lines:
         match line.partition("#")[0].split():
             case ["table", name, version]:
@@ -84,6 +82,8 @@ def create_sqlite(path: str) -> int:
     """Make a database file with all tables; how many these are. DbError if it cannot be made or is there already."""
     if Path(path).exists():
         raise DbError(f"{path} is there already")
+    import sqlite3  # here, so that servers without a database do not load it
+
     tables = standard_tables()
     try:
         database = sqlite3.connect(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -97,4 +96,6 @@ class Info(Group):
 
 
 def _python() -> str:
+    import platform
+
     return f"{platform.python_implementation()} {platform.python_version()}"

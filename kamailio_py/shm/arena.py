@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from kamailio_py.shm.locks import Lock
@@ -26,10 +27,9 @@ LARGEST = STRIDES[-1] - 8
 
 _USED = USED << 56
 _FREE = FREE << 56
-_of = []
-for _units in range((LARGEST >> 3) + 1):
-    _of.append(next(number for number, stride in enumerate(STRIDES) if stride >= _units * 8 + 8))
-CLASS_OF = bytes(_of)
+CLASS_OF = b"\0" * (STRIDES[0] >> 3) + b"".join(
+    bytes([number]) * ((stride - before) >> 3) for number, (before, stride) in enumerate(pairwise(STRIDES), 1)
+)
 """Class by size in units of eight bytes, rounded up."""
 
 

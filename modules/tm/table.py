@@ -40,6 +40,7 @@ STRIPES = 64
 _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
 PROVEN = Flag.PROVEN
+_SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
 _unpack_blocks = struct.Struct("<5Q").unpack_from
 """Cell.script and the four blocks behind it."""
 ROOM = 128
@@ -68,7 +69,7 @@ class CellTable:
         self._labels = labels >> 2
         # Labels start anywhere, so that names of transactions do not come again after a restart.
         first = bytearray(os.urandom(4 * TABLE_ENTRIES))
-        first[3::4] = bytes(byte & 0x7F for byte in first[3::4])
+        first[3::4] = first[3::4].translate(_SEVEN_BITS)
         shm.memory[labels : labels + len(first)] = bytes(first)
         owner = shm.arena.owner
         self.cells = owner("tm", "cell", Cell)
