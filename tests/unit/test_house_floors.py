@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import configparser
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,14 @@ def test_a_file_is_one_noun(path: Path) -> None:
 )
 def test_only_shm_uses_posix_ipc(path: Path) -> None:
     assert "import posix_ipc" not in path.read_text()
+
+
+def test_every_package_is_installed() -> None:
+    """A package that setup.cfg does not list is missing after `pip install`."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = setup["options"]["packages"].split()
+    files = [*PACKAGE.rglob("__init__.py"), *MODULES.rglob("__init__.py")]
+    packages = {".".join(path.parent.relative_to(ROOT).parts) for path in files}
+    renamed = {f"kamailio_py.{name}" if name.startswith("modules") else name for name in packages}
+    assert sorted(listed) == sorted(renamed)
