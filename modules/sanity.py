@@ -25,9 +25,13 @@ if TYPE_CHECKING:
 
 log = get_logger("sanity")
 
-RURI_VERSION, RURI_SCHEME = 1, 2
+RURI_VERSION, RURI_SCHEME, REQUIRED_HEADERS = 1, 2, 4
 CSEQ_METHOD, CSEQ_VALUE, CONTENT_LENGTH, EXPIRES_VALUE, PROXY_REQUIRE = 32, 64, 128, 256, 512
 PARSE_URIS, DIGEST, DUPLICATE_TAGS, AUTHORIZATION = 1024, 2048, 4096, 8192
+NEEDS_HEADERS = REQUIRED_HEADERS | CONTENT_LENGTH | EXPIRES_VALUE | PROXY_REQUIRE | DIGEST | AUTHORIZATION
+"""Checks that fail where a header further down is bad, so that Kamailio cannot read them all."""
+OF_REQUESTS = RURI_VERSION | RURI_SCHEME | CSEQ_METHOD
+"""Checks that a reply always fails."""
 URI_RURI, URI_FROM, URI_TO, URI_CONTACT = 1, 2, 4, 8
 MAX_CHECKS, MAX_URI_CHECKS = 1 << 15, 1 << 4
 
@@ -71,6 +75,7 @@ class Sanity(Module):
         self._checks: tuple[tuple[int, Callable[[Message], Fault | None]], ...] = (
             (RURI_VERSION, check_ruri_version),
             (RURI_SCHEME, check_ruri_scheme),
+            (NEEDS_HEADERS, check_required_headers),
             (CSEQ_METHOD, check_cseq_method),
             (CSEQ_VALUE, check_cseq_value),
             (CONTENT_LENGTH, check_content_length),
@@ -119,12 +124,13 @@ class Sanity(Module):
         return 1
 
     def _fault(self, msg: Message, checks: int, uris: int) -> Fault | None:
-        if msg.is_request:
-            for bit, check in self._checks:
-                if checks & bit:
-                    fault = check(msg)
-                    if fault is not None:
-                        return fault
+        if not msg.is_request and checks & OF_REQUESTS:
+            return Fault(400, "Bad Request URI")
+        for bits, check in self._checks:
+            if checks & bits:
+                fault = check(msg)
+                if fault is not None:
+                    return fault
         if checks & PARSE_URIS:
             fault = check_uris(msg, uris)
             if fault is not None:
@@ -161,6 +167,16 @@ def check_ruri_scheme(msg: Message) -> Fault | None:
     return None if scheme in SCHEMES else Fault(416, "Unsupported URI Scheme in Request URI")
 
 
+def check_required_headers(msg: Message) -> Fault | None:
+    """The core has seen that none is missing; here it shows whether one of them all is bad."""
+    try:
+        msg.require_headers()
+    except BadMessage:
+        log.err("failed to parse headers")
+        return Fault(400, "Missing Required Header in Request")
+    return None
+
+
 def check_cseq_method(msg: Message) -> Fault | None:
     if msg.cseq_method != msg.method_text:
         return Fault(400, "CSeq method does not match request method")
@@ -179,7 +195,8 @@ def check_content_length(msg: Message) -> Fault | None:
     if length is None:
         log.warn("content length header missing in request")
         return None
-    return None if length == len(msg.body) else Fault(400, "Content-Length mis-match")
+    ended = msg.headers_end < msg.body_offset
+    return None if ended and length == len(msg.body) else Fault(400, "Content-Length mis-match")
 
 
 def check_expires(msg: Message) -> Fault | None:
@@ -193,7 +210,9 @@ def check_expires(msg: Message) -> Fault | None:
 
 
 def check_uris(msg: Message, uris: int) -> Fault | None:
-    if uris & URI_RURI and msg.is_request:
+    if uris & URI_RURI:
+        if not msg.is_request:
+            return Fault(400, "Bad Request URI")
         try:
             msg.parsed_uri  # noqa: B018  # raises where it is bad
         except BadUri:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 logger = get_logger()
 
+_MANDATORY = frozenset(("from", "to", "call-id", "cseq"))
+
 
 def message_defaults(cfg: GlobalValues) -> list[tuple[str, Any]]:
     """What global parameters set on every request, as the functions of the same names do on one."""
@@ -154,8 +156,13 @@ class Engine:
         msg.id = self._next_id
         if "via" not in msg.names:
             raise BadMessage("no via found in reply")
+        msg.via  # noqa: B018  # raises where it is bad
         if self._prefix is not None:
             self._set_prefix(Context(core, msg))
+        if not _MANDATORY.issubset(msg.names):
+            logger.err("required headers not found in reply")
+            core.count(self._bad)
+            return False
         if self._pre_routing is not None:
             ctx = Context(core, msg)
             core.run(self._pre_routing, ctx, RouteType.REQUEST)

@@ -33,6 +33,16 @@ def _name(inner: Inner) -> Callable[[Context], str]:
     return lambda ctx: canonical(str(get(ctx) or ""))
 
 
+def _readable(msg: Message) -> bool:
+    """Whether Kamailio can read all headers; where it cannot, it finds none of them by name."""
+    try:
+        msg.require_headers()
+    except BadMessage:
+        log.err("error parsing headers")
+        return False
+    return True
+
+
 def _hdr(inner: Inner) -> Getter:
     name_of = _name(inner)
     if inner.pvar is None and not inner.has_index:
@@ -40,6 +50,8 @@ def _hdr(inner: Inner) -> Getter:
 
         def first(ctx: Context) -> Value:
             msg = ctx.msg
+            if not msg.is_proven and not _readable(msg):
+                return None
             return msg.raw_value(msg.names.index(name)) if name in msg.names else None
 
         return first
@@ -47,7 +59,7 @@ def _hdr(inner: Inner) -> Getter:
 
         def every(ctx: Context) -> Value:
             msg = ctx.msg
-            found = msg.indexes(name_of(ctx))
+            found = msg.indexes(name_of(ctx)) if _readable(msg) else []
             return ",".join([msg.raw_value(at) for at in found]) if found else None
 
         return every
@@ -57,6 +69,8 @@ def _hdr(inner: Inner) -> Getter:
         index = position(ctx)
         if index is None:
             log.err("invalid index")
+            return None
+        if not _readable(ctx.msg):
             return None
         found = ctx.msg.indexes(name_of(ctx))
         return ctx.msg.raw_value(found[index]) if -len(found) <= index < len(found) else None

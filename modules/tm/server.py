@@ -47,6 +47,19 @@ _TIMER = Cell.timer
 _CREATED, _REPLIED = int(What.CREATED), int(What.REPLIED)
 
 
+def is_whole(msg: Message) -> bool:
+    """Whether all headers can be read, to the empty line that ends them; a transaction is not made of less."""
+    try:
+        msg.require_headers()
+    except BadMessage:
+        log.err("parse_headers failed")
+        return False
+    if msg.headers_end == msg.body_offset:
+        log.err("EoH not parsed")
+        return False
+    return True
+
+
 class Server:
     """See the head of the file."""
 
@@ -84,6 +97,8 @@ class Server:
         tm = self.tm
         msg = ctx.msg
         table = tm.table
+        if not msg.is_proven and not is_whole(msg):
+            return errors.E_BAD_REQ
         try:
             index = transaction_index(msg.call_id, msg.cseq[0])
             key = table.key(msg)
