@@ -191,8 +191,10 @@ class Sl(Module):
             return -2
         tm = self.core.module("tm")
         code, reason = 500, UNKNOWN_ERROR
-        if tm is not None and ctx.rc < -1:
-            code, reason = tm.api.error_reply(ctx.rc, "SL")
+        if tm is not None:
+            error = tm.api.error_of(ctx)
+            if error < -1:
+                code, reason = tm.api.error_reply(error, "SL")
         self.reply(ctx, code, reason)
         log.err(f"stateless error reply used: {reason}")
         return 1

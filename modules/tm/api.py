@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import selection
 from kamailio_py.modules.tm.cell import Branch, Cell
-from kamailio_py.modules.tm.errors import reply_for
+from kamailio_py.modules.tm.errors import E_SEND, reply_for
 from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.sip.message import Message
 
@@ -72,6 +72,12 @@ class Api:
     def reply_to(self, t: Transaction, code: int, reason: str) -> int:
         """Answer any transaction, such as one that was looked up by its name."""
         return self.tm.server.reply_stored(t, code, reason)
+
+    @staticmethod
+    def error_of(ctx: Context) -> int:
+        """The error of the function called just before; t_relay() gives -1 where nothing could be sent."""
+        t = ctx.t
+        return E_SEND if ctx.rc == -1 and t is not None and t.error == E_SEND else ctx.rc
 
     @staticmethod
     def error_reply(error: int, signature: str) -> tuple[int, str]:
