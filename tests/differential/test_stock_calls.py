@@ -110,7 +110,9 @@ def test_bye_that_fails(s: Scene) -> None:
     note_accounting(s)
 
 
-@room.each("302", "401", "404", "407", "415", "420", "480", "484", "486", "487", "488", "500", "503", "600", "603", "606")
+@room.each(
+    "302", "401", "404", "407", "415", "420", "480", "484", "486", "487", "488", "500", "503", "600", "603", "606"
+)
 def test_refused(s: Scene, status: str) -> None:
     """Busy and whatever else a phone answers; a missed call is logged."""
     alice, bob = phones(s, "alice", "bob")

@@ -113,7 +113,11 @@ def test_expires(s: Scene, headers: str) -> None:
     """The time asked for in the header, and what becomes of it."""
     alice = phone(s, "alice")
     alice.request(
-        "REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}\n{headers}", call_id=s.name
+        "REGISTER",
+        uri=f"sip:{DOMAIN}",
+        user=alice.name,
+        headers=f"Contact: {contact_of(alice)}\n{headers}",
+        call_id=s.name,
     )
     s.fence()
     s.server.settle()
@@ -129,7 +133,10 @@ def test_expires(s: Scene, headers: str) -> None:
 def test_contact_parameters(s: Scene, parameters: str) -> None:
     alice = phone(s, "alice")
     alice.request(
-        "REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}{parameters}\nExpires: 600"
+        "REGISTER",
+        uri=f"sip:{DOMAIN}",
+        user=alice.name,
+        headers=f"Contact: {contact_of(alice)}{parameters}\nExpires: 600",
     )
     s.fence()
     s.server.settle()
