@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
-from functools import cache
 
 from kamailio_py.config import nodes
 
 
-@cache
-def _fields(kind: type[nodes.Node]) -> list[str]:
-    return [field.name for field in fields(kind)]
-
-
 def children(node: nodes.Node) -> Iterator[nodes.Node]:
     """The nodes right below a node, in the order of the text."""
-    for name in _fields(type(node)):
+    for name in node.__dataclass_fields__:
         value = getattr(node, name)
         if isinstance(value, nodes.Node):
             yield value

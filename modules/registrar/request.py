@@ -30,6 +30,8 @@ class RequestedContact:
 
     def __init__(self, text: str) -> None:
         address = NameAddr(text)
+        if not address.uri and text:
+            raise BadMessage("contact without a URI")
         self.uri = address.uri
         self.params: dict[str, str] = {}
         for part in split_params(address.params) if address.params else ():

@@ -26,6 +26,8 @@ def test_scanner(s: Scene, user_agent: str) -> None:
     """Requests of scanners are dropped without a word."""
     alice = phone(s, "alice")
     alice.request("OPTIONS", uri=f"sip:{DOMAIN}", headers=f"User-Agent: {user_agent}")
+    s.fence()
+    s.server.settle()
     alice.request("INVITE", uri=f"sip:nobody@{DOMAIN}", headers=f"User-Agent: {user_agent}")
     s.fence()
 
@@ -79,7 +81,8 @@ def test_foreign_domain(s: Scene, method: str) -> None:
 
 @plain.each(
     other_port="sip:bob@127.0.0.1:1", other_scheme="sips:bob@example.test", tel="tel:+4930123", urn="urn:service:sos",
-    upper="sip:bob@EXAMPLE.TEST", port="sip:bob@example.test:5060", v6="sip:bob@[::1]:5060", dot="sip:bob@example.test.",
+    upper="sip:bob@EXAMPLE.TEST", port="sip:bob@example.test:5060", v6="sip:bob@[::1]:5060",
+    dot="sip:bob@example.test.",
 )  # fmt: skip
 def test_whose_domain(s: Scene, uri: str) -> None:
     """What is the server's own."""

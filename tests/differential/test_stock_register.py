@@ -44,7 +44,7 @@ def test_remove(s: Scene, over: str) -> None:
 
 @room.one
 def test_remove_by_parameter(s: Scene) -> None:
-    alice, bob = phones(s, "alice", "bob")
+    alice = phone(s, "alice")
     register(alice, f"<sip:a@127.0.0.1:1>;expires=100, {contact_of(alice)}")
     register(alice, f"{contact_of(alice)};expires=0", cseq=2)
     s.mask("expires=(100|99|98)")
@@ -107,7 +107,8 @@ def test_fetch(s: Scene) -> None:
 
 @room.each(
     none="", zero="Expires: 0", one="Expires: 1", day="Expires: 86400", most="Expires: 3600", above="Expires: 3601",
-    word="Expires: soon", empty="Expires:", huge="Expires: 99999999999", minus="Expires: -5", parameters="Expires: 60;a=b",
+    word="Expires: soon", empty="Expires:", huge="Expires: 99999999999", minus="Expires: -5",
+    parameters="Expires: 60;a=b",
 )  # fmt: skip
 def test_expires(s: Scene, headers: str) -> None:
     """The time asked for in the header, and what becomes of it."""
@@ -128,7 +129,7 @@ def test_expires(s: Scene, headers: str) -> None:
     expires_above=";expires=7200", q=";q=0.3", q_one=";q=1", q_three=";q=0.123", q_four=";q=0.1234", q_above=";q=1.1",
     q_word=";q=x", q_empty=";q=", instance=';+sip.instance="<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"',
     reg_id=';reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-AABBCCDDEEFF>"', methods=';methods="INVITE,ACK"',
-    received=';received="sip:1.2.3.4:5"', unknown=";foo=bar;+sip.x", uri_q="?q=1",
+    received=';received="sip:1.2.3.4:5"', unknown=";foo=bar;+sip.x",
 )  # fmt: skip
 def test_contact_parameters(s: Scene, parameters: str) -> None:
     alice = phone(s, "alice")
@@ -149,7 +150,8 @@ def test_contact_parameters(s: Scene, parameters: str) -> None:
 @room.each(
     broken="<sip:a@127.0.0.1", no_uri="<>", http="<http://a.test>", tel="<tel:+491>", sips="<sips:a@127.0.0.1>",
     name='"A B" <sip:a@127.0.0.1:1>', bare="sip:a@127.0.0.1:1;expires=50", long=f"<sip:{'a' * 300}@127.0.0.1>",
-    no_user="<sip:127.0.0.1:1>", v6="<sip:a@[::1]:1>", escaped="<sip:a%20b@127.0.0.1:1>", header="<sip:a@127.0.0.1:1?X=1>",
+    no_user="<sip:127.0.0.1:1>", v6="<sip:a@[::1]:1>", escaped="<sip:a%20b@127.0.0.1:1>",
+    header="<sip:a@127.0.0.1:1?X=1>",
     password="<sip:a:pw@127.0.0.1:1>", parameters="<sip:a@127.0.0.1:1;a=b;ob>", empty="", comma=",", quoted='"',
 )  # fmt: skip
 def test_contact(s: Scene, contact: str) -> None:
@@ -162,7 +164,8 @@ def test_contact(s: Scene, contact: str) -> None:
 
 @room.each(
     user=f"sip:somebody@{DOMAIN}", tel="tel:+49301234", foreign="sip:{user}@foreign.test", no_user=f"sip:{DOMAIN}",
-    upper=f"sip:UPPER.{{user}}@{DOMAIN}", escaped=f"sip:%41b.{{user}}@{DOMAIN}", parameters=f"sip:{{user}}@{DOMAIN};a=b",
+    upper=f"sip:UPPER.{{user}}@{DOMAIN}", escaped=f"sip:%41b.{{user}}@{DOMAIN}",
+    parameters=f"sip:{{user}}@{DOMAIN};a=b",
     empty=f"sip:@{DOMAIN}", long=f"sip:{'l' * 300}@{DOMAIN}", nonsense="nonsense",
 )  # fmt: skip
 def test_whose(s: Scene, to: str) -> None:
@@ -183,8 +186,8 @@ def test_order(s: Scene) -> None:
     register(alice, cseq=5)
     for cseq in (4, 5, 6):
         alice.request(
-            "REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}\nExpires: 50", cseq=cseq,
-            call_id=f"reg-{alice.name}",
+            "REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}\nExpires: 50",
+            cseq=cseq, call_id=f"reg-{alice.name}",
         )  # fmt: skip
         s.fence()
         s.server.settle()

@@ -2,7 +2,7 @@
 
 A room is one combination of its defines, given as `-A`. Beside the copy of the config lies a kamailio-local.cfg, which
 the stock config imports: it makes example.test a domain of the server, and points what the config has fixed (database,
-path of tls.cfg, ports of media relays) to the directory of the server, as somebody who keeps the config untouched would.
+path of tls.cfg, ports of media relays) to the directory of the server, as one who keeps the config untouched would.
 The users of a case carry its name, so that all cases of a room share one pair of servers.
 """
 
