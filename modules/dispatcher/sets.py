@@ -1,0 +1,302 @@
+"""Sets of destinations: read from a list, kept in shared memory so that all processes see the same state of each.
+
+What a list says (address, priority, attributes) is one block that is replaced as a whole; each process keeps a parsed
+copy of it, made anew when the version has changed. What changes while the server runs (flags, failures, load, latency,
+whose turn it is) lies in records beside it. One lock guards all of it; `with sets:` holds it and brings the copy up to
+date.
+"""
+
+from __future__ import annotations
+
+import marshal
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kamailio_py.log import get_logger
+from kamailio_py.module import ModuleError
+from kamailio_py.shm.records import Record, u32, u64
+from kamailio_py.sip.uri import BadUri, Uri
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
+
+log = get_logger("dispatcher")
+
+INACTIVE, TRYING, DISABLED, PROBING, NO_DNS = 1, 2, 4, 8, 16
+UNUSABLE = INACTIVE | DISABLED
+WEIGHTS = 100
+
+
+class Head(Record):
+    """The list in force."""
+
+    version = u64("counts up with every list")
+    data = u64("block with the list, as marshal wrote it")
+    pinging = u64("1 if destinations are probed")
+    reloaded = u64("when a list was read last, seconds since the epoch")
+
+
+class SetState(Record):
+    """Whose turn it is in a set."""
+
+    last = u32("next destination of round robin")
+    weight = u32("next slot of the weights")
+    relative = u32("next slot of the relative weights")
+    spare = u32("unused")
+
+
+class DestinationState(Record):
+    """What is known of a destination now."""
+
+    flags = u32("see the list's flags")
+    failures = u32("probes and marks in a row that speak against the state it is in")
+    load = u32("calls")
+    timeouts = u32("probes that were not answered")
+    average = u64("weighted average of the latency, microseconds")
+    deviation = u64("its standard deviation, microseconds")
+    estimate = u64("short term estimate of the latency, microseconds")
+    longest = u64("largest latency, milliseconds")
+    probes = u64("probes that were answered")
+
+
+class Entry(NamedTuple):
+    """One line of a list."""
+
+    set: int
+    uri: str
+    flags: int = 0
+    priority: int = 0
+    attrs: str = ""
+
+
+class Destination:
+    """One destination as a process has it; its state is in shared memory at `offset`."""
+
+    __slots__ = (
+        "address", "attrs", "duid", "host", "maxload", "named", "offset", "port", "priority", "proto", "rweight", "uri",
+        "weight",
+    )  # fmt: skip
+
+    def __init__(self, uri: str, priority: int, attrs: str, address: str, offset: int) -> None:
+        self.uri = uri
+        self.priority = priority
+        self.attrs = attrs
+        self.address = address
+        self.offset = offset
+        parsed = Uri.parse(uri)
+        self.host = parsed.host
+        self.port = parsed.port or 5060
+        self.proto = parsed.param("transport") or ""
+        self.named = attributes(attrs)
+        self.duid = self.named.get("duid", "")
+        self.maxload = _number(self.named.get("maxload"))
+        self.weight = _percent(self.named.get("weight"))
+        self.rweight = _percent(self.named.get("rweight"))
+
+
+class DestinationSet:
+    """One set: its destinations, the first choice first."""
+
+    __slots__ = ("destinations", "id", "offset", "weights")
+
+    def __init__(self, number: int, offset: int, weights: list[int], destinations: list[Destination]) -> None:
+        self.id = number
+        self.offset = offset
+        self.weights = weights
+        self.destinations = destinations
+
+
+def attributes(text: str) -> dict[str, str]:
+    """Attributes by name."""
+    pairs = (part.partition("=") for part in text.split(";") if part)
+    return {name.strip(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isdigit() else 0
+
+
+def _percent(text: str | None) -> int:
+    number = _number(text)
+    return number if number <= WEIGHTS else 0
+
+
+def parse_line(line: str) -> Entry | None:
+    """One line of a list file, `set uri [flags [priority [attributes]]]`; None for a comment; ValueError for others."""
+    line = line.partition("#")[0].strip()
+    if not line:
+        return None
+    words = line.split(None, 4)
+    if len(words) < 2:
+        raise ValueError("no destination uri")
+    attrs = words[4] if len(words) > 4 else ""
+    flags = int(words[2]) if len(words) > 2 else 0
+    priority = int(words[3]) if len(words) > 3 else 0
+    return Entry(int(words[0]), words[1], flags, priority, attrs)
+
+
+class Sets:
+    """See the head of the file."""
+
+    def __init__(self, core: Core, default_attrs: str = "") -> None:
+        shm = core.shm
+        self._core = core
+        self._arena = shm.arena
+        self._memory = shm.memory
+        self.u32, self.u64 = shm.u32, shm.u64
+        self._lock = shm.lock("dispatcher")
+        self._head = shm.reserve("dispatcher.head", "words", Head.SIZE, Head)
+        owner = shm.arena.owner
+        self._lists = owner("dispatcher", "list")
+        self._states = owner("dispatcher", "destination", DestinationState)
+        self._sets = owner("dispatcher", "set", SetState)
+        self._version = -1
+        self._default_attrs = default_attrs
+        self.sets: dict[int, DestinationSet] = {}
+        self.u64[(self._head + Head.pinging) >> 3] = 1
+
+    def __enter__(self) -> dict[int, DestinationSet]:
+        self._lock.acquire()
+        if self.u64[(self._head + Head.version) >> 3] != self._version:
+            self._read()
+        return self.sets
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def head(self, field: int) -> int:
+        """A word of the head: `sets.head(Head.pinging)`."""
+        return self.u64[(self._head + field) >> 3]
+
+    def set_head(self, field: int, value: int) -> None:
+        self.u64[(self._head + field) >> 3] = value
+
+    # states; the lock is held
+
+    def get(self, destination: Destination, field: int) -> int:
+        return self.u32[(destination.offset + field) >> 2]
+
+    def set(self, destination: Destination, field: int, value: int) -> None:
+        self.u32[(destination.offset + field) >> 2] = value & 0xFFFFFFFF
+
+    def flags(self, destination: Destination) -> int:
+        return self.u32[(destination.offset + DestinationState.flags) >> 2]
+
+    def is_usable(self, destination: Destination) -> bool:
+        return not self.flags(destination) & UNUSABLE
+
+    # lists
+
+    def _read(self) -> None:
+        """Make this process's copy; the lock is held."""
+        block = self.u64[(self._head + Head.data) >> 3]
+        data = marshal.loads(self._arena.load(block)) if block else []
+        self.sets = {}
+        for number, offset, weights, destinations in data:
+            self.sets[number] = DestinationSet(number, offset, weights, [Destination(*one) for one in destinations])
+        self._version = self.u64[(self._head + Head.version) >> 3]
+
+    def entries(self) -> list[tuple[Entry, int]]:
+        """The list in force, in order, with the offsets of the states; the lock is held."""
+        return [
+            (Entry(number, one.uri, self.flags(one), one.priority, one.attrs), one.offset)
+            for number, dests in self.sets.items()
+            for one in dests.destinations
+        ]
+
+    def replace(self, entries: Iterable[Entry], *, strict: bool = False, keep: bool = False) -> bool:
+        """Put another list into force; False if there is no memory, and the old one stays.
+
+        Within a set destinations are ordered by priority; of equal ones the last comes first. With `keep` the
+        destinations that stay keep loads and latencies. With `strict` one that is no URI is a ModuleError, without it
+        is left out.
+        """
+        ordered: dict[int, list[Entry]] = {}
+        for entry in entries:
+            try:
+                if not entry.uri.startswith(("sip:", "sips:")) or not Uri.parse(entry.uri).host:
+                    raise BadUri("no SIP URI")
+            except BadUri as error:
+                log.err(f"bad uri [{entry.uri}]: {error.reason}")
+                if strict:
+                    raise ModuleError(f"bad uri [{entry.uri}]") from None
+                continue
+            if not entry.attrs and self._default_attrs:
+                entry = entry._replace(attrs=self._default_attrs)
+            members = ordered.setdefault(entry.set, [])
+            at = next((i for i, other in enumerate(members) if other.priority <= entry.priority), len(members))
+            members.insert(at, entry)
+        with self:
+            return self._store(ordered, keep)
+
+    def _store(self, ordered: dict[int, list[Entry]], keep: bool) -> bool:
+        """Make the new list's records and let them take the place of the old ones; the lock is held."""
+        known = {(number, one.uri): one for number, dests in self.sets.items() for one in dests.destinations}
+        turns = {number: dests.offset for number, dests in self.sets.items()}
+        data: list[tuple[int, int, list[int], list[tuple[Any, ...]]]] = []
+        made: list[int] = []
+
+        def record(size: int, owner: int) -> int:
+            offset = self._arena.alloc(size, owner)
+            if offset:
+                made.append(offset)
+                self._memory[offset : offset + size] = bytes(size)
+            return offset
+
+        block = 0
+        for number, members in ordered.items():
+            offset = record(SetState.SIZE, self._sets)
+            destinations = []
+            for entry in members:
+                state = record(DestinationState.SIZE, self._states)
+                if not state or not offset:
+                    break
+                old = known.get((number, entry.uri))
+                if keep and old is not None:
+                    size = DestinationState.SIZE
+                    self._memory[state : state + size] = self._memory[old.offset : old.offset + size]
+                self.u32[(state + DestinationState.flags) >> 2] = entry.flags & ~NO_DNS
+                address = "" if entry.flags & NO_DNS else self._resolve(entry.uri)
+                destinations.append((entry.uri, entry.priority, entry.attrs, address, state))
+            if len(destinations) < len(members):
+                break
+            if keep and number in turns:
+                size = SetState.SIZE
+                self._memory[offset : offset + size] = self._memory[turns[number] : turns[number] + size]
+            data.append((number, offset, self._weights(members), destinations))
+        else:
+            block = self._arena.store(marshal.dumps(data), self._lists)
+        if not block:
+            log.err("no more shm memory")
+            for offset in made:
+                self._arena.free(offset)
+            return False
+        self._put(block)
+        return True
+
+    def _put(self, block: int) -> None:
+        before = [one.offset for dests in self.sets.values() for one in dests.destinations]
+        before += [dests.offset for dests in self.sets.values()]
+        old = self.u64[(self._head + Head.data) >> 3]
+        self.u64[(self._head + Head.data) >> 3] = block
+        self.u64[(self._head + Head.version) >> 3] += 1
+        self._read()
+        for offset in [*before, old]:
+            if offset:
+                self._arena.free(offset)
+
+    def _weights(self, members: list[Entry]) -> list[int]:
+        """The hundred slots of the weights, in an order by chance; [] if there are none."""
+        slots: list[int] = []
+        for i, entry in enumerate(members):
+            slots += [i] * _percent(attributes(entry.attrs).get("weight"))
+        if not slots:
+            return []
+        slots = slots[:WEIGHTS]
+        slots += [len(members) - 1] * (WEIGHTS - len(slots))
+        self._core.random.shuffle(slots)
+        return slots
+
+    def _resolve(self, uri: str) -> str:
+        """The address of a destination, "" if it has none."""
+        return self._core.addresses.resolve(Uri.parse(uri).host) or ""
