@@ -169,10 +169,10 @@ class Lookup:
         try:
             hop = parse_list(path)[0].uri
             if self.module.path_check_local > 0 and self.core.is_myself(Uri.parse(hop).host):
-                _, *others = split_values(path)
-                if not others:
+                # as it stands behind the first comma, blanks included
+                path = path[len(split_values(path)[0]) + 1 :]
+                if not path:
                     return "", ""
-                path = ",".join(others)
                 hop = parse_list(path)[0].uri
         except (BadMessage, BadUri):
             log.err("failed to get dst_uri for Path")

@@ -34,7 +34,14 @@ def later(server: Local, seconds: float) -> list[str]:
 
 def test_every_config_is_tested() -> None:
     names = {path.name for path in CFG.glob("*.cfg")}
-    assert names == {"async.cfg", "async-task.cfg", "handover.cfg", "suspend-continue.cfg", "proxy.cfg"}
+    assert names == {
+        "async.cfg",
+        "async-task.cfg",
+        "handover.cfg",
+        "suspend-continue.cfg",
+        "proxy.cfg",
+        "registrar.cfg",
+    }
 
 
 @pytest.mark.parametrize(
@@ -146,3 +153,13 @@ def test_proxy() -> None:
         [bye] = server.inject(request("BYE", "sip:c@127.0.0.1:7001", cseq=2, branch="z9hG4bKb", **in_dialog))
         [done] = answer(server, bye, "200 OK")
         assert done.startswith("SIP/2.0 200 OK")
+
+
+def test_registrar() -> None:
+    with load("registrar.cfg") as server:
+        assert starts(ask(server, "INVITE", "bob")) == ["SIP/2.0 404 Not Found"]
+        contacts = "Contact: <sip:b@127.0.0.1:7000>;q=0.5, <sip:b@127.0.0.1:7001>"
+        [reply] = ask(server, "REGISTER", "", extra=contacts)
+        assert reply.first("Contact").startswith("<sip:b@127.0.0.1:7000>;q=0.5;expires=3600, ")
+        _, first, second = ask(server, "INVITE", "bob")
+        assert [first.uri, second.uri] == ["sip:b@127.0.0.1:7000", "sip:b@127.0.0.1:7001"]

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 from kit.local import Local
 from kit.requests import request
 
+from kamailio_py.db.errors import DbError
+from kamailio_py.db.tables import create_sqlite
+from kamailio_py.module import ModuleError
 from kamailio_py.modules.registrar.aor import AorRules
 from kamailio_py.modules.registrar.refusals import Refused
 from kamailio_py.modules.registrar.request import unsigned
 from kamailio_py.modules.registrar.save import thousandths
+from kamailio_py.modules.usrloc.contact import State
 
 CFG = """
 loadmodule "sl"
@@ -26,9 +35,9 @@ request_route {{
 """
 
 
-def register(contact: str = "<sip:bob@10.0.0.1>", **more: str) -> str:
+def register(contact: str = "<sip:bob@10.0.0.1>", **more: Any) -> str:
     extra = f"Contact: {contact}" if contact else ""
-    return request("REGISTER", "sip:example.test", extra="\n".join([extra, more.pop("extra", "")]), **more)  # type: ignore[arg-type]
+    return request("REGISTER", "sip:example.test", extra="\n".join([extra, more.pop("extra", "")]), **more)
 
 
 @pytest.mark.parametrize(
@@ -94,3 +103,70 @@ def test_expires_range() -> None:
             seen.add(int(reply.partition("expires=")[2].partition("\r")[0]))
         assert all(1800 <= seconds < 3600 for seconds in seen)
         assert len(seen) > 5
+
+
+STORED = CFG.format(
+    params="""
+loadmodule "db_sqlite"
+modparam("usrloc", "db_url", "sqlite:///{path}")
+modparam("usrloc", "db_mode", 1)
+"""
+)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Iterator[Local]:
+    create_sqlite(str(tmp_path / "u.db"))
+    cfg = STORED.replace("{path}", str(tmp_path / "u.db"))
+    with Local(cfg) as server:
+        yield server
+
+
+def rows(server: Local) -> list[tuple[Any, ...]]:
+    """What the database has."""
+    database = server.core.module("usrloc").store.database
+    return [tuple(row) for row in database.query("location", ["username", "contact", "cseq"], (), "contact")]
+
+
+def broken(*arguments: object) -> None:
+    raise DbError("broken")
+
+
+def test_what_the_database_refuses_is_refused(stored: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = stored.core.module("usrloc").store
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "insert", broken)
+        [reply] = stored.inject(register())
+        assert reply.startswith("SIP/2.0 500 Server Internal Error")
+        assert "P-Registrar-Error: usrloc_contact_insert failed" in reply
+        assert "Contact" not in reply
+    assert stored.core.module("usrloc").api.domain("location").contacts("bob") is None
+    [reply] = stored.inject(register(branch="z9hG4bKb2"))
+    assert reply.startswith("SIP/2.0 200")
+    assert rows(stored) == [("bob", "sip:bob@10.0.0.1", 1)]
+
+
+def test_what_could_not_be_written_is_written_later(stored: Local, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = stored.core.module("usrloc").store
+    stored.inject(register())
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "update", broken)
+        patch.setattr(store, "insert", broken)
+        [reply] = stored.inject(register(cseq=2, branch="z9hG4bKb2"))
+        assert "P-Registrar-Error: usrloc_contact_update failed" in reply
+        [reply] = stored.inject(register("<sip:bob@10.0.0.2>", cseq=3, branch="z9hG4bKb3"))
+        assert "P-Registrar-Error: usrloc_contact_insert failed" in reply
+    assert rows(stored) == [("bob", "sip:bob@10.0.0.1", 1)]
+    stored.advance(61, step=1)
+    assert rows(stored) == [("bob", "sip:bob@10.0.0.1", 2), ("bob", "sip:bob@10.0.0.2", 3)]
+    states = {one.state for one in stored.core.module("usrloc").api.domain("location").contacts("bob")}
+    assert states == {State.SYNC}
+
+
+def test_a_wrong_version_stops_the_start(tmp_path: Path) -> None:
+    create_sqlite(str(tmp_path / "u.db"))
+    database = sqlite3.connect(tmp_path / "u.db")
+    database.execute("update version set table_version = 8 where table_name = 'location'")
+    database.commit()
+    with pytest.raises(ModuleError, match="location"):
+        Local(STORED.replace("{path}", str(tmp_path / "u.db")))
