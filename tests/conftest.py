@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,29 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from kit.room import Pairs
+
+from kamailio_py.log import settings as logging
+
+
+@contextlib.contextmanager
+def logging_as_before() -> Iterator[None]:
+    """A server in the test's own process sets how that logs; the next test finds it as it was."""
+    before = {name: getattr(logging, name) for name in logging.__slots__}
+    yield
+    for name, value in before.items():
+        setattr(logging, name, value)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def logging_of_the_file() -> Iterator[None]:
+    with logging_as_before():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logging_of_the_test() -> Iterator[None]:
+    with logging_as_before():
+        yield
 
 
 @pytest.fixture(scope="session")

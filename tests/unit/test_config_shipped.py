@@ -16,7 +16,7 @@ STOCK = Path("/etc/kamailio/kamailio.cfg")
 EXAMPLES = Path("/usr/share/doc/kamailio/examples")
 
 BUDGET = 0.15
-"""Seconds that reading the stock config may take."""
+"""Seconds of the processor that reading the stock config may take."""
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +55,9 @@ def test_the_stock_config_is_read_in_no_time() -> None:
     KnownHost().function_modules("t_relay")  # the table of known names is read once
     best = 1.0
     for _ in range(5):
-        start = time.perf_counter()
+        start = time.process_time()
         parse_file(str(STOCK), KnownHost(), defines=features())
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     assert best < BUDGET
 
 
