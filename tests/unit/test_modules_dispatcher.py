@@ -185,7 +185,7 @@ def test_reply_codes() -> None:
     assert parse_codes("class=400") == [(400, 499)]
     assert parse_codes("") == []
     for bad in ("code=x", "kind=2"):
-        with pytest.raises(ValueError, match="ds_ping_reply_codes|invalid literal"):
+        with pytest.raises(ValueError, match=r"ds_ping_reply_codes|invalid literal"):
             parse_codes(bad)
 
 
