@@ -98,6 +98,8 @@ class Register:
             for value, star in zip(headers, stars, strict=True):
                 if not star:
                     self.contacts += [RequestedContact(part) for part in split_values(value)][::-1]
+            if self.msg.new_contact and self.contacts:
+                self.contacts[0].uri = self.msg.new_contact
         except BadMessage:
             log.err("failed to parse Contact body")
             raise Refused(Refusal.PARSE_CONTACT) from None
