@@ -222,6 +222,9 @@ class Module:
 
     def __init__(self, core: Core) -> None:
         self.core = core
+        # plain attributes, which are read faster than the class's
+        for param in self.params().values():
+            setattr(self, param.attribute, param.default)
 
     # life cycle
 

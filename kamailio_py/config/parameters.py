@@ -180,7 +180,7 @@ _WITHOUT_EFFECT = frozenset(
     dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list fork_delay hdr_name_extra_chars http_reply_hack
     ip_free_bind latency_cfg_log latency_limit_action latency_limit_cfg latency_limit_db latency_log mcast
     mcast_loopback mcast_ttl modinit_delay msg_time onsend_route_reply phone2tel pmtu_discovery rev_dns sip_warning
-    stats_name_separator tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_buf_write tcp_clone_rcvbuf
+    tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_buf_write tcp_clone_rcvbuf
     tcp_wait_data tcp_wq_blk_size tlslog
     uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode wait_worker1_time
     wait_worker1_usleep

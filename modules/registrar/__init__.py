@@ -194,7 +194,7 @@ class Registrar(Settings):
         except Refused as refused:
             reply.refusal = refused.refusal
             self.core.count(self._rejected)
-            if answers and ctx.route_type & RouteType.REQUEST:
+            if answers and ctx.route_type is RouteType.REQUEST:
                 reply.send(ctx)
             return -2 if refused.refusal is Refusal.TOO_MANY else -1
         self.core.count(self._accepted)

@@ -20,9 +20,6 @@ class Refusal(Enum):
     AOR_PARSE = 400, "Error while parsing AOR"
     Q = 400, "Invalid q param in contact"
     PARSE = 400, "Message parse error"
-    TO_MISSING = 400, "To header not found"
-    CALLID_MISSING = 400, "Call-ID header not found"
-    CSEQ_MISSING = 400, "CSeq header not found"
     PARSE_EXPIRES = 400, "Expires parse error"
     PARSE_CONTACT = 400, "Contact parse error"
     STAR_EXPIRES = 400, "* used in contact and expires is not zero"
@@ -39,15 +36,9 @@ class Refusal(Enum):
     REG_ID = 400, "Invalid Reg-Id number"
     LOW_EXPIRES = 423, "Interval too brief"
 
-    @property
-    def status(self) -> int:
-        status: int = self.value[0]
-        return status
-
-    @property
-    def text(self) -> str:
-        text: str = self.value[1]
-        return text
+    def __init__(self, status: int, text: str) -> None:
+        self.status = status
+        self.text = text
 
 
 REASONS = {

@@ -64,15 +64,6 @@ class Register:
         except BadMessage:
             log.err("failed to parse headers")
             raise Refused(Refusal.PARSE) from None
-        names = msg.names
-        for name, title, refusal in (
-            ("to", "To", Refusal.TO_MISSING),
-            ("call-id", "Call-ID", Refusal.CALLID_MISSING),
-            ("cseq", "CSeq", Refusal.CSEQ_MISSING),
-        ):
-            if name not in names:
-                log.err(f"{title} not found")
-                raise Refused(refusal)
         self.expires = self._header_expires()
         self.star = False
         self.contacts: list[RequestedContact] = []

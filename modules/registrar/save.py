@@ -63,7 +63,7 @@ class Saving:
         register = Register(msg, module.contact_max_size)
         reply.supported, reply.required = register.supported, register.required
         self._check_outbound(register)
-        target = uri or self._to_uri()
+        target = uri or self.msg.to.uri
         aor, host = module.rules.aor(target), Uri.parse(target).host
         if not register.contacts:
             if register.star:
@@ -75,7 +75,7 @@ class Saving:
             if "read" in bindings.failed:
                 log.err("failed to retrieve record from usrloc")
                 raise Refused(Refusal.GET_RECORD)
-            host = Uri.parse(self._to_uri()).host
+            host = Uri.parse(self.msg.to.uri).host
             try:
                 result = self._insert(register, bindings) if fresh else self._update(register, bindings)
             except Refused:
@@ -92,12 +92,6 @@ class Saving:
                     rest.clear()
             raise Refused(_FAILED[bindings.failed[0]])
         return result or INSERTED
-
-    def _to_uri(self) -> str:
-        try:
-            return self.msg.to.uri
-        except BadMessage:
-            raise Refused(Refusal.TO_MISSING) from None
 
     def _check_outbound(self, register: Register) -> None:
         """What RFC 5626 asks of client, edge proxy and server."""
@@ -416,7 +410,7 @@ class Saving:
             return ""
         if module.sock_mode & 1 and socket.advertise_host:
             return f"{socket.proto}:{socket.sent_by_host}:{socket.sent_by_port}"
-        return str(socket)
+        return module.usrloc.module.name_of(socket)
 
 
 def thousandths(text: str) -> int | None:
@@ -438,4 +432,4 @@ def unescape_received(text: str) -> str:
 
 def replies_from(route: RouteType) -> bool:
     """Whether save() answers in this kind of route."""
-    return bool(route & (RouteType.REQUEST | RouteType.FAILURE))
+    return route is RouteType.REQUEST or route is RouteType.FAILURE

@@ -102,6 +102,7 @@ class Usrloc(Module):
         self._commands = Commands(self)
         self._keepalive: Keepalive | None = None
         self._sockets: dict[str, ListenSocket] = {}
+        self._names: dict[int, str] = {}
 
     def add_preload(self, name: str) -> None:
         """A modparam line of `preload`."""
@@ -208,6 +209,13 @@ class Usrloc(Module):
     def close_connection(self, number: int) -> None:
         if number > 0 and self.core.tcp is not None:
             self.core.tcp.close_connection(number)
+
+    def name_of(self, socket: ListenSocket) -> str:
+        """What a socket is called in records."""
+        name = self._names.get(socket.index)
+        if name is None:
+            name = self._names[socket.index] = str(socket)
+        return name
 
     def socket_of(self, text: str) -> ListenSocket | None:
         """The socket that is called so (udp:127.0.0.1:5060), None if it is none of ours."""

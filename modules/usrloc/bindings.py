@@ -88,12 +88,20 @@ class Bindings:
             contact.address = new.address
         if new.callid:
             contact.callid = new.callid
-        for name in (
-            "user_agent", "received", "path", "xavp", "socket", "expires", "q", "cseq", "methods", "last_modified",
-            "flags", "cflags", "server_id", "tcpconn_id",
-        ):  # fmt: skip
-            setattr(contact, name, getattr(new, name))
-        contact.last_keepalive = new.last_modified
+        contact.user_agent = new.user_agent
+        contact.received = new.received
+        contact.path = new.path
+        contact.xavp = new.xavp
+        contact.socket = new.socket
+        contact.expires = new.expires
+        contact.q = new.q
+        contact.cseq = new.cseq
+        contact.methods = new.methods
+        contact.last_modified = contact.last_keepalive = new.last_modified
+        contact.flags = new.flags
+        contact.cflags = new.cflags
+        contact.server_id = new.server_id
+        contact.tcpconn_id = new.tcpconn_id
         contact.version += 1
         old = self.contacts.index(contact)
         position = self._moved(old, contact.q)

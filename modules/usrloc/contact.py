@@ -79,20 +79,38 @@ class Contact:
 
     __slots__ = (*NUMBERS, *TEXTS, "at", "next", "xavp")
 
-    def __init__(self, address: str, **values: Any) -> None:
+    def __init__(
+        self, address: str, *, received: str = "", path: str = "", callid: str = "", user_agent: str = "",
+        ruid: str = "", instance: str = "", socket: str = "", expires: int = 0, last_modified: int = 0,
+        last_keepalive: int = 0, q: int = UNSPECIFIED_Q, cseq: int = 0, state: int = State.NEW, version: int = 0,
+        flags: int = 0, cflags: int = 0, methods: int = ALL_METHODS, reg_id: int = 0, server_id: int = 0,
+        tcpconn_id: int = -1, keepalive: int = 0, roundtrip: int = 0, xavp: Any = None,
+    ) -> None:  # fmt: skip
         self.at = self.next = 0
         self.address = address
-        self.received = self.path = self.callid = self.user_agent = self.ruid = self.instance = self.socket = ""
-        self.expires = self.last_modified = self.last_keepalive = 0
-        self.q = UNSPECIFIED_Q
-        self.cseq = 0
-        self.state: int = State.NEW
-        self.version = self.flags = self.cflags = self.reg_id = self.server_id = self.keepalive = self.roundtrip = 0
-        self.methods = ALL_METHODS
-        self.tcpconn_id = -1
-        self.xavp: dict[str, list[Any]] | None = None
-        for name, value in values.items():
-            setattr(self, name, value)
+        self.received = received
+        self.path = path
+        self.callid = callid
+        self.user_agent = user_agent
+        self.ruid = ruid
+        self.instance = instance
+        self.socket = socket
+        self.expires = expires
+        self.last_modified = last_modified
+        self.last_keepalive = last_keepalive
+        self.q = q
+        self.cseq = cseq
+        self.state = state
+        self.version = version
+        self.flags = flags
+        self.cflags = cflags
+        self.methods = methods
+        self.reg_id = reg_id
+        self.server_id = server_id
+        self.tcpconn_id = tcpconn_id
+        self.keepalive = keepalive
+        self.roundtrip = roundtrip
+        self.xavp = xavp
 
     def __repr__(self) -> str:
         return f"<Contact {self.address} {self.ruid}>"
@@ -104,15 +122,18 @@ class Contact:
 
     def packed(self) -> bytes:
         """The block it is in shared memory."""
-        texts = [getattr(self, name) for name in TEXTS]
-        xavp = marshal.dumps(self.xavp) if self.xavp else b""
+        address, received, path, callid = self.address, self.received, self.path, self.callid
+        agent, ruid, instance, socket = self.user_agent, self.ruid, self.instance, self.socket
+        xavp = marshal.dumps(self.xavp) if self.xavp is not None else b""
         head = _pack(
             self.next, self.expires, self.last_modified, self.last_keepalive, self.q, self.cseq, self.state,
             self.version & 0xFFFFFFFF, self.flags & 0xFFFFFFFF, self.cflags & 0xFFFFFFFF, self.methods & 0xFFFFFFFF,
             self.reg_id & 0xFFFFFFFF, self.server_id, self.tcpconn_id, self.keepalive, self.roundtrip & 0xFFFFFFFF,
-            *map(len, texts), len(xavp), 0,
+            len(address), len(received), len(path), len(callid), len(agent), len(ruid), len(instance), len(socket),
+            len(xavp), 0,
         )  # fmt: skip
-        return head + "".join(texts).encode("latin-1", "replace") + xavp
+        text = f"{address}{received}{path}{callid}{agent}{ruid}{instance}{socket}"
+        return head + text.encode("latin-1", "replace") + xavp
 
 
 def read(memory: Any, at: int) -> Contact:

@@ -171,7 +171,12 @@ class Records:
 
     def _current(self, at: int) -> list[Contact]:
         """The contacts of a record; those whose connection was lost are marked as deleted first."""
-        contacts = list(self._chain(at))
+        contacts = []
+        offset = self._words[(at >> 3) + CONTACTS]
+        while offset:
+            contact = read(self._memory, offset)
+            contacts.append(contact)
+            offset = contact.next
         if self.alive is not None:
             for contact in contacts:
                 if contact.expires != EXPIRED_TIME and not self.alive(contact.tcpconn_id):
@@ -210,14 +215,14 @@ class Records:
     def replace(self, bindings: Bindings, old: int, contact: Contact, position: int) -> bool:
         if contact.state == State.SYNC and self._kept:
             contact.state = State.DIRTY
-        others = bindings.contacts[:old] + bindings.contacts[old + 1 :]
         words, before = self._words, contact.at
         after = words[before >> 3]
         if position == old:
             if not self._store(contact, after):
                 return False
-            words[self._before(bindings, others, old)] = contact.at
+            words[self._before(bindings, bindings.contacts, old)] = contact.at
         else:
+            others = bindings.contacts[:old] + bindings.contacts[old + 1 :]
             # at its new place first, then gone from the old one: it can be reached at any moment
             if not self._store(contact, others[position].at if position < len(others) else 0):
                 return False
