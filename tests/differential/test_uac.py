@@ -1,0 +1,225 @@
+"""uac: From and To replaced and restored, answering challenges, requests of the script's own."""
+
+from __future__ import annotations
+
+import re
+from hashlib import md5
+
+from kit.room import Room
+from kit.scene import Scene
+from kit.sip import Sip
+
+room = Room(
+    "uac",
+    modules="uac",
+    params="""
+modparam("uac", "credential", "bob:other.test:secret")
+modparam("uac", "auth_realm_avp", "$avp(arealm)")
+modparam("uac", "auth_username_avp", "$avp(auser)")
+modparam("uac", "auth_password_avp", "$avp(apass)")
+""",
+    cfg="""
+failure_route[AUTH] {
+    if (t_check_status("401|407")) { uac_auth(); xlog("L_NOTICE", "auth $rc\\n"); if ($rc > 0) { t_relay(); exit; } }
+}
+failure_route[HA1] {
+    if (t_check_status("401|407")) { uac_auth("1"); xlog("L_NOTICE", "auth $rc\\n"); if ($rc > 0) { t_relay(); exit; } }
+}
+event_route[uac:reply] {
+    xlog("L_NOTICE", "reply $uac_req(evtype) $uac_req(evcode) $uac_req(method) $uac_req(ruri) $rm $ru $ci\\n");
+}
+""",
+    first='if (has_totag() && $rU != "fence") { loose_route(); t_relay(); exit; }',
+)
+
+
+def digest(text: str) -> str:
+    return md5(text.encode()).hexdigest()
+
+
+def proven(s: Scene, request: Sip, ha1: str) -> None:
+    """Note whether the response is right: it depends on the port of the URI."""
+    s.mask(r'cnonce="[^"]*"')
+    s.mask(r'response="[^"]*"')
+    value = request.first("Proxy-Authorization" if "Proxy-Authorization" in request.text else "Authorization")
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', value))
+    middle = f"{given['nc']}:{given['cnonce']}:{given['qop']}:" if "qop" in given else ""
+    uri = given["uri"]
+    expected = digest(f"{ha1}:{given['nonce']}:{middle}{digest(f'{request.method}:{uri}')}")
+    s.note(f"the response is right: {given['response'] == expected}")
+
+
+def call(s: Scene, callee_bye: bool = False) -> None:
+    """INVITE, answer, ACK, a request of each side, BYE."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 180)
+    alice.expect(180)
+    bob.reply(invite, 200)
+    final = alice.expect(200)
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    bob.within("INFO", invite, final, cseq=2, callee=True)
+    alice.reply(alice.expect("INFO"), 200)
+    bob.expect(200, "INFO")
+    alice.within("BYE", sent, final, cseq=2)
+    bob.reply(bob.expect("BYE"), 200)
+    alice.expect(200, "BYE")
+
+
+@room.case("""
+route[replace_from] {
+    record_route(); uac_replace_from("sip:robin@gotham.example"); xlog("L_NOTICE", "$rc $fu\\n"); t_relay();
+}
+""")
+def test_replace_from(s: Scene) -> None:
+    """From is another for the callee, in both directions and in replies."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 200)
+    final = alice.expect(200)
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    alice.within("BYE", sent, final, cseq=2)
+    bob.reply(bob.expect("BYE"), 200)
+    alice.expect(200, "BYE")
+
+
+@room.case("""
+route[replace_display] { record_route(); uac_replace_from("\\"Batman\\"", "sip:b@gotham.example"); t_relay(); }
+""")
+def test_replace_display(s: Scene) -> None:
+    call(s)
+
+
+@room.case("""
+route[display_only] { record_route(); uac_replace_from("Batman", ""); xlog("L_NOTICE", "$rc\\n"); t_relay(); }
+""")
+def test_display_only(s: Scene) -> None:
+    call(s)
+
+
+@room.case("""
+route[replace_to] { record_route(); uac_replace_to("sip:somebody-with-a-long-name@elsewhere.example"); t_relay(); }
+""")
+def test_replace_to(s: Scene) -> None:
+    call(s)
+
+
+@room.case("""
+route[replace_both] {
+    record_route(); uac_replace_to("", "sip:x@y.example"); uac_replace_from("", "sip:a@b.example"); t_relay();
+}
+""")
+def test_replace_both(s: Scene) -> None:
+    call(s)
+
+
+@room.case("""
+route[challenged] {
+    $avp(arealm) = $hdr(X-Realm); $avp(auser) = "me"; $avp(apass) = "pw"; t_on_failure("AUTH"); t_relay();
+}
+""")
+def test_challenged(s: Scene) -> None:
+    """A challenge without qop: the answer is the same every time."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob, headers="X-Realm: example.test")
+    first = bob.expect("INVITE")
+    bob.reply(first, 407, headers='Proxy-Authenticate: Digest realm="example.test", nonce="abc", opaque="op"')
+    bob.expect("ACK")
+    second = bob.expect("INVITE")
+    proven(s, second, digest("me:example.test:pw"))
+    bob.reply(second, 200)
+    alice.ack(sent, alice.expect(200))
+
+
+@room.case("""
+route[with_qop] { $avp(arealm) = ""; $avp(auser) = "me"; $avp(apass) = "pw"; t_on_failure("AUTH"); t_relay(); }
+""")
+def test_with_qop(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob, headers="Content-Type: text/plain", body="hello")
+    first = bob.expect("MESSAGE")
+    bob.reply(first, 401, headers='WWW-Authenticate: Digest realm="r", nonce="abc", qop="auth", algorithm=MD5')
+    second = bob.expect("MESSAGE")
+    proven(s, second, digest("me:r:pw"))
+    bob.reply(second, 202)
+    alice.expect(202)
+
+
+@room.case("""
+route[credential] { t_on_failure("AUTH"); t_relay(); }
+""")
+def test_credential(s: Scene) -> None:
+    """The credentials of the parameter, by realm."""
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob)
+    bob.reply(bob.expect("MESSAGE"), 401, headers='WWW-Authenticate: Digest realm="other.test", nonce="n1"')
+    second = bob.expect("MESSAGE")
+    proven(s, second, digest("bob:other.test:secret"))
+    bob.reply(second, 200)
+    alice.expect(200)
+
+
+@room.case("""
+route[no_credential] { t_on_failure("AUTH"); t_relay(); }
+""")
+def test_no_credential(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob)
+    bob.reply(bob.expect("MESSAGE"), 401, headers='WWW-Authenticate: Digest realm="unknown", nonce="n1"')
+    alice.expect(401)
+
+
+@room.case("""
+route[hashed] {
+    $avp(arealm) = "r"; $avp(auser) = "me"; $avp(apass) = "36d0a02793542b4961e8348347236dbf";
+    t_on_failure("HA1"); t_relay();
+}
+""")
+def test_hashed(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", bob)
+    bob.reply(bob.expect("MESSAGE"), 401, headers='WWW-Authenticate: Digest realm="r", nonce="n1"')
+    second = bob.expect("MESSAGE")
+    proven(s, second, "36d0a02793542b4961e8348347236dbf")
+    bob.reply(second, 200)
+    alice.expect(200)
+
+
+@room.case("""
+route[sending] {
+    $uac_req(method) = "OPTIONS"; $uac_req(ruri) = "sip:x@" + $hdr(X-To); $uac_req(furi) = "sip:me@here.example";
+    $uac_req(turi) = "sip:you@there.example"; $uac_req(callid) = "sending-own-call"; $uac_req(hdrs) = "X-Mine: 1\\r\\n";
+    $uac_req(body) = ""; $uac_req(evroute) = 1;
+    uac_req_send(); xlog("L_NOTICE", "sent $rc\\n"); sl_send_reply("200", "done");
+}
+""")
+def test_sending(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", headers=f"X-To: {bob.host}")
+    bob.reply(bob.expect("OPTIONS"), 200)
+    alice.expect(200)
+    s.wait_log("reply ")
+
+
+@room.case("""
+route[sending_auth] {
+    $uac_req(method) = "MESSAGE"; $uac_req(ruri) = "sip:x@" + $hdr(X-To); $uac_req(furi) = "sip:me@here.example";
+    $uac_req(turi) = "sip:you@there.example"; $uac_req(callid) = "sending-auth-call"; $uac_req(auser) = "u";
+    $uac_req(apasswd) = "p"; $uac_req(hdrs) = "Content-Type: text/plain\\r\\n"; $uac_req(body) = "hi";
+    $uac_req(evroute) = 1;
+    uac_req_send(); sl_send_reply("200", "done");
+}
+""")
+def test_sending_auth(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", headers=f"X-To: {bob.host}")
+    bob.reply(bob.expect("MESSAGE"), 401, headers='WWW-Authenticate: Digest realm="r", nonce="n1"')
+    second = bob.expect("MESSAGE")
+    proven(s, second, digest("u:r:p"))
+    bob.reply(second, 200)
+    alice.expect(200)
+    s.wait_log("reply 1 200")
