@@ -1,0 +1,77 @@
+"""Presence rules (RFC 5025) out of the xcap table: whether a watcher may see a presentity. Takes no lock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kamailio_py.db.database import Database
+from kamailio_py.db.errors import DbError
+from kamailio_py.db.values import Value
+from kamailio_py.log import get_logger
+from kamailio_py.modules.presence.events import Decision, Status
+from kamailio_py.modules.presence_xml.tree import BadXml, Element, parse
+
+log = get_logger("presence_xml")
+
+PRES_RULES = 2
+DECISIONS = {
+    "block": Decision(Status.TERMINATED, "rejected"), "confirm": Decision(Status.PENDING),
+    "polite-block": Decision(Status.ACTIVE, "polite-block"), "allow": Decision(Status.ACTIVE),
+}  # fmt: skip
+
+
+class Rules:
+    """Documents by presentity."""
+
+    def __init__(self, db: Database, table: str) -> None:
+        self._db = db
+        self._table = table
+
+    def _document(self, user: str, domain: str) -> str:
+        """ "" if there is none."""
+        where: dict[str, Value] = {"username": user, "domain": domain, "doc_type": PRES_RULES}
+        try:
+            rows = self._db.query(self._table, ("doc",), where).rows
+        except DbError:
+            return ""
+        if not rows:
+            return ""
+        text = rows[0][0]
+        return text.decode("latin-1") if isinstance(text, bytes) else str(text or "")
+
+    def exist(self, user: str, domain: str) -> bool:
+        return bool(self._document(user, domain))
+
+    def decide(self, user: str, domain: str, watcher: str, watcher_domain: str) -> Decision | None:
+        """What the first rule that is for the watcher says; None if there is no such one."""
+        text = self._document(user, domain)
+        if not text:
+            return None
+        try:
+            root = parse(text).root
+        except BadXml as error:
+            log.err(f"parsing xml file: {error}")
+            return None
+        for rule in root.all("rule"):
+            if applies(rule, f"sip:{watcher}@{watcher_domain}", watcher_domain):
+                handling = rule.find("sub-handling")
+                return DECISIONS.get(handling.text.strip()) if handling is not None else None
+        return None
+
+
+def applies(rule: Element, uri: str, domain: str) -> bool:
+    """Whether a rule's identity names the watcher."""
+    identity = rule.find("identity")
+    if identity is None:
+        return False
+    if any(one.attributes.get("id") == uri for one in identity.all("one")):
+        return True
+    return any(
+        many.attributes.get("domain", domain) == domain and not any(_excepted(many, uri, domain))
+        for many in identity.all("many")
+    )
+
+
+def _excepted(many: Element, uri: str, domain: str) -> Iterator[bool]:
+    for but in many.all("except"):
+        yield but.attributes.get("id") == uri or but.attributes.get("domain") == domain

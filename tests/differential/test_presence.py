@@ -1,0 +1,478 @@
+"""The presence server on both servers: PUBLISH, SUBSCRIBE, NOTIFY, who may see what, the tables.
+
+A presentity is the case's name; each server has a sqlite database of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from pathlib import Path
+
+from kamailio_py.db.tables import create_sqlite
+from tests.kit.agent import Agent
+from tests.kit.jsonrpc import Datagrams
+from tests.kit.room import Room
+from tests.kit.scene import Scene
+from tests.kit.sip import Sip
+
+PIDF = "application/pidf+xml"
+RULES = """<?xml version="1.0" encoding="UTF-8"?>
+<ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules">
+<rule id="r1"><conditions><identity><one id="sip:{who}@example.test"/></identity></conditions>
+<actions><pr:sub-handling>{what}</pr:sub-handling></actions>
+<transformations><pr:provide-services><pr:all-services/></pr:provide-services></transformations></rule></ruleset>"""
+CFG = """
+route[PRESENCE] {
+    if (!t_newtran()) { sl_reply_error(); exit; }
+    if (is_method("PUBLISH")) {
+        $var(r) = handle_publish();
+        xlog("L_NOTICE", "publish $var(r)\\n");
+    } else {
+        $var(r) = handle_subscribe();
+        xlog("L_NOTICE", "subscribe $var(r) $subs(uri) $subs(event) $subs(expires) $subs(status) [$subs(reason)]\\n");
+    }
+    t_release();
+    exit;
+}
+"""
+
+
+def database(directory: Path) -> None:
+    create_sqlite(str(directory / "presence.db"))
+
+
+def made(name: str, params: str = "", cfg: str = "") -> Room:
+    return Room(
+        name,
+        modules="db_sqlite jsonrpcs presence presence_xml",
+        params='modparam("presence|presence_xml", "db_url", "sqlite:///@DIR@/presence.db")\n' + params,
+        cfg=CFG + cfg,
+        prepare=database,
+    )
+
+
+room = made("presence", 'modparam("presence_xml", "force_active", 1)')
+ruled = made("presence_ruled", 'modparam("presence_xml", "integrated_xcap_server", 1)')
+kept = made(
+    "presence_kept",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence", "subs_db_mode", 1)
+modparam("presence", "clean_period", 1)
+modparam("presence", "db_update_period", 1)
+modparam("presence", "min_expires", 2)
+modparam("presence", "max_expires", 100)
+modparam("presence", "server_address", "sip:presence@127.0.0.1:5060")
+""",
+    """
+event_route[presence:notify-reply] {
+    xlog("L_NOTICE", "reply $notify_reply($rs) $notify_reply($rr) $subs(uri) $subs(callid) $rm\\n");
+}
+""",
+)
+cached = made(
+    "presence_cached",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence", "publ_cache", 2)
+modparam("presence", "subs_db_mode", 0)
+modparam("presence", "min_expires", 5)
+modparam("presence", "min_expires_action", 2)
+""",
+)
+
+
+def pidf(tuple_: str, basic: str = "open", note: str = "here") -> str:
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<presence xmlns="urn:ietf:params:xml:ns:pidf" '
+        f'entity="sip:who@example.test">\n<tuple id="{tuple_}"><status><basic>{basic}</basic></status>'
+        f"<note>{note}</note></tuple>\n</presence>\n"
+    )
+
+
+def begin(scene: Scene) -> None:
+    scene.mask(r"\ba\.\d+\.\d+\.\d+(?=\.\d+)")
+    scene.mask(r"(?<=;expires=)\d+")
+    scene.sorted_log = True
+
+
+def publish(
+    bob: Agent, body: str = "", *, expires: int | None = 60, tag: str = "", status: int = 200, headers: str = ""
+) -> str:
+    """Send a PUBLISH; the entity tag of the answer."""
+    lines = [headers or "Event: presence"]
+    lines += [f"Expires: {expires}"] if expires is not None else []
+    lines += [f"SIP-If-Match: {tag}"] if tag else []
+    lines += [f"Content-Type: {PIDF}"] if body else []
+    bob.request("PUBLISH", headers="\n".join(lines), body=body)
+    return bob.expect(status).first("SIP-ETag")
+
+
+def told(scene: Scene, alice: Agent, seconds: int = -1) -> Sip:
+    """The NOTIFY that comes next, answered; `seconds` is how long the subscription is to last."""
+    notify = alice.expect("NOTIFY")
+    alice.reply(notify, 200)
+    if seconds >= 0:
+        left = int(re.findall(r"expires=(\d+)", notify.first("Subscription-State"))[0])
+        scene.note(f"{seconds - 3 <= left <= seconds}")
+    return notify
+
+
+def subscribe(
+    alice: Agent, call_id: str, *, event: str = "presence", expires: int | None = 60, tag: str = "", cseq: int = 1,
+    status: int = 200,
+) -> str:  # fmt: skip
+    """Send a SUBSCRIBE; the To-tag of the answer."""
+    lines = [f"Event: {event}"] if event else []
+    lines += [f"Expires: {expires}"] if expires is not None else []
+    alice.request("SUBSCRIBE", headers="\n".join(lines), call_id=call_id, to_tag=tag, cseq=cseq)
+    return alice.expect(status).first("To").partition("tag=")[2]
+
+
+def rows(scene: Scene, statement: str) -> None:
+    """Note what the database says."""
+    with sqlite3.connect(scene.server.directory / "presence.db", timeout=10) as connection:
+        for row in connection.execute(statement).fetchall():
+            scene.note(str(row))
+
+
+def asked(scene: Scene, *commands: str) -> None:
+    ask = Datagrams(scene.server.directory / "run" / "kamailio_rpc.sock")
+    for command in commands:
+        method, *words = command.split()
+        answer = ask(method, *[int(word) if word.isdigit() else word for word in words])
+        scene.note(f"{command}: {json.dumps(answer)}")
+    ask.close()
+
+
+@room.case("route[publishing] { route(PRESENCE); }")
+def test_publishing(s: Scene) -> None:
+    """Initial, refresh, modify, remove."""
+    begin(s)
+    bob = s.agent("bob")
+    tag = publish(bob, pidf("a"))
+    tag = publish(bob, tag=tag, expires=100)
+    tag = publish(bob, pidf("a", "closed"), tag=tag)
+    rows(s, "select username, domain, event, body, sender, priority from presentity where username = 'publishing'")
+    publish(bob, tag=tag, expires=0)
+    rows(s, "select count(*) from presentity where username = 'publishing'")
+    publish(bob, tag=tag, status=412)
+    publish(bob, pidf("a"), expires=None)
+    publish(bob, pidf("a"), expires=100000)
+    publish(bob, pidf("a"), expires=0)
+
+
+@room.case("route[bad_publishing] { route(PRESENCE); }")
+def test_bad_publishing(s: Scene) -> None:
+    begin(s)
+    bob = s.agent("bob")
+    publish(bob, pidf("a"), headers="Event: nope", status=489)
+    publish(bob, pidf("a"), headers="X: y", status=489)
+    publish(bob, pidf("a"), headers="Event: presence;id=7", status=489)
+    publish(bob, status=400)
+    publish(bob, pidf("a"), tag="a.1795632836.4517.99.0", status=412)
+    publish(bob, tag="a.1795632836.4517.99.0", expires=0, status=412)
+    publish(bob, pidf("a"), tag="nope", status=500)
+
+
+@room.case("route[bad_body] { route(PRESENCE); }")
+def test_bad_body(s: Scene) -> None:
+    begin(s)
+    bob = s.agent("bob")
+    publish(bob, "garbage", status=415)
+
+
+@room.case("route[subscribing] { route(PRESENCE); }")
+def test_subscribing(s: Scene) -> None:
+    """New, told of changes, refreshed, ended."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tag = subscribe(alice, "s1")
+    told(s, alice, 60)
+    etag = publish(bob, pidf("a"))
+    told(s, alice, 60)
+    etag = publish(bob, tag=etag)
+    told(s, alice, 60)
+    subscribe(alice, "s1", tag=tag, cseq=2, expires=120)
+    told(s, alice, 120)
+    publish(bob, tag=etag, expires=0)
+    told(s, alice, 120)
+    subscribe(alice, "s1", tag=tag, cseq=3, expires=0)
+    told(s, alice)
+    subscribe(alice, "s1", tag=tag, cseq=4, status=481)
+    publish(bob, pidf("a"))
+    columns = "watcher_username, watcher_domain, event, status"
+    rows(s, f"select {columns} from watchers where presentity_uri like '%subscribing%'")
+
+
+@room.case("route[refused] { route(PRESENCE); }")
+def test_refused(s: Scene) -> None:
+    begin(s)
+    alice = s.agent("alice")
+    subscribe(alice, "r1", event="nope", status=489)
+    subscribe(alice, "r2", event="", status=489)
+    subscribe(alice, "r3", event="presence;id=7", status=489)
+    subscribe(alice, "r4", tag="nope", status=481)
+    tag = subscribe(alice, "r5", expires=None)
+    told(s, alice, 3600)
+    subscribe(alice, "r5", tag=tag, cseq=1, status=400)
+    subscribe(alice, "r6", expires=100000, event="Presence")
+    told(s, alice, 3600)
+
+
+@room.case("route[fetching] { route(PRESENCE); }")
+def test_fetching(s: Scene) -> None:
+    """The state of the moment, once."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    subscribe(alice, "f1", expires=0)
+    told(s, alice)
+    publish(bob, pidf("a"))
+    subscribe(alice, "f2", expires=0)
+    told(s, alice)
+    publish(bob, pidf("a", "closed"))
+
+
+@room.case("route[together] { route(PRESENCE); }")
+def test_together(s: Scene) -> None:
+    """One document out of several: tuples, persons, namespaces, comments, what is written in other ways."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    subscribe(alice, "t1")
+    told(s, alice)
+    documents = (
+        pidf("a"),
+        '<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:dm" entity=\'sip:u@x\'>'
+        '<tuple id="one"><status><basic>open</basic></status></tuple><dm:person id="p">'
+        "<dm:note>a &amp; b &lt;</dm:note></dm:person><!-- c --></presence>",
+        pidf("one", "closed", "g\xc3\xbcnther"),
+        '<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:r="urn:r" entity="sip:u@x">\n  <tuple id="d">\n'
+        "    <status><basic>open</basic></status>\n    <r:a r:b='\"'/>\n  </tuple>\n</presence>",
+    )
+    tags = []
+    for document in documents:
+        tags.append(publish(bob, document))
+        told(s, alice)
+        time.sleep(1.1)  # the order is that of whole seconds
+    for tag in (tags[1], tags[2], tags[3], tags[0]):
+        publish(bob, tag=tag, expires=0)
+        told(s, alice)
+
+
+@room.case("route[watching] { route(PRESENCE); }")
+def test_watching(s: Scene) -> None:
+    """Who watches the watchers."""
+    begin(s)
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    subscribe(bob, "w1", event="presence.winfo")
+    told(s, bob)
+    tag = subscribe(alice, "w2")
+    told(s, alice)
+    told(s, bob)
+    subscribe(carol, "w3")
+    told(s, carol)
+    told(s, bob)
+    subscribe(alice, "w2", tag=tag, cseq=2, expires=0)
+    told(s, alice)
+    told(s, bob)
+
+
+@room.case("route[many] { route(PRESENCE); }")
+def test_many(s: Scene) -> None:
+    """Several watchers are told of each change; RPC."""
+    begin(s)
+    bob = s.agent("bob")
+    watchers = s.agents("alice", "carol", "dave")
+    for watcher in watchers:
+        subscribe(watcher, f"m-{watcher.name}")
+        told(s, watcher)
+    publish(bob, pidf("a"))
+    for watcher in watchers:
+        told(s, watcher)
+    asked(s, "presence.refreshWatchers sip:many@127.0.0.1 presence 1")
+    for watcher in watchers:
+        told(s, watcher)
+    asked(
+        s, "presence.refreshWatchers sip:many@127.0.0.1 presence", "presence.updateWatchers",
+        "presence.refreshWatchers sip:many@127.0.0.1 nope 0", "presence.updateWatchers sip:many@127.0.0.1 nope",
+        "presence.refreshWatchers sip:many@127.0.0.1 presence 2", "presence.presentity_list", "presence.cleanup",
+    )  # fmt: skip
+
+
+@ruled.case("route[pending] { route(PRESENCE); }")
+def test_pending(s: Scene) -> None:
+    """Without rules nothing is to be seen."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    publish(bob, pidf("a"))
+    tag = subscribe(alice, "p1")
+    told(s, alice, 60)
+    publish(bob, pidf("b"))
+    subscribe(alice, "p1", tag=tag, cseq=2, expires=0)
+    told(s, alice)
+    rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%pending%'")
+
+
+def rule(s: Scene, user: str, what: str, who: str = "alice") -> None:
+    with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
+        connection.execute("delete from xcap where username = ?", (user,))
+        values = (user, "127.0.0.1", RULES.format(who=who, what=what).encode(), 2, "e", 0, f"{user}{what}{who}", 0)
+        connection.execute(
+            "insert into xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) values (?,?,?,?,?,?,?,?)",
+            values,
+        )
+
+
+@ruled.case("route[allowed] { route(PRESENCE); }")
+def test_allowed(s: Scene) -> None:
+    """A watcher waits, and is let in; another one still waits."""
+    begin(s)
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    publish(bob, pidf("a"))
+    subscribe(alice, "a1")
+    told(s, alice)
+    rule(s, "allowed", "allow")
+    asked(s, "presence.updateWatchers sip:allowed@127.0.0.1 presence")
+    told(s, alice)
+    subscribe(carol, "a2")
+    told(s, carol)
+    subscribe(alice, "a3")
+    told(s, alice)
+    rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%allowed%' order by id")
+
+
+@ruled.case("route[blocked] { route(PRESENCE); }")
+def test_blocked(s: Scene) -> None:
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    publish(bob, pidf("a"))
+    rule(s, "blocked", "block")
+    subscribe(alice, "b1")
+    told(s, alice)
+    subscribe(alice, "b2", expires=0)
+    told(s, alice)
+    rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%blocked%'")
+
+
+@ruled.case("route[politely] { route(PRESENCE); }")
+def test_politely(s: Scene) -> None:
+    """Blocked without being told so."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    publish(bob, pidf("a"))
+    rule(s, "politely", "polite-block")
+    subscribe(alice, "b1")
+    told(s, alice, 60)
+    publish(bob, pidf("b"))
+    rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%politely%'")
+
+
+@kept.case("route[stored] { route(PRESENCE); }")
+def test_stored(s: Scene) -> None:
+    """What stands in the table of subscriptions, at once."""
+    begin(s)
+    alice = s.agent("alice")
+    tag = subscribe(alice, "k1")
+    told(s, alice)
+    columns = (
+        "presentity_uri, watcher_username, watcher_domain, to_user, to_domain, event, event_id, from_tag, callid, "
+        "remote_cseq, contact, record_route, status, reason, socket_info, local_contact, from_user, "
+        "from_domain, flags"
+    )
+    statement = f"select {columns} from active_watchers where presentity_uri like '%stored%'"
+    rows(s, statement)
+    subscribe(alice, "k1", tag=tag, cseq=2)
+    told(s, alice)
+    rows(s, statement)
+    subscribe(alice, "k1", tag=tag, cseq=3, expires=0)
+    told(s, alice)
+    rows(s, statement)
+    subscribe(alice, "k2", expires=1, status=423)
+    subscribe(alice, "k3", expires=1000)
+    told(s, alice, 100)
+
+
+@kept.case("route[answered] { route(PRESENCE); }")
+def test_answered(s: Scene) -> None:
+    """Answers to NOTIFY that end a subscription, and one that does not."""
+    begin(s)
+    bob = s.agent("bob")
+    for code in (481, 404, 500, 200):
+        alice = s.agent(f"alice{code}")
+        subscribe(alice, f"a{code}")
+        alice.reply(alice.expect("NOTIFY"), code)
+        s.wait_log(f"reply {code}")
+    publish(bob, pidf("a"))
+    for agent in s._agents:
+        if agent.name in ("alice500", "alice200"):
+            told(s, agent)
+
+
+@kept.case("route[expiring] { route(PRESENCE); }")
+def test_expiring(s: Scene) -> None:
+    """A publication that is over, then a subscription."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    subscribe(alice, "e1", expires=8)
+    told(s, alice)
+    publish(bob, pidf("a"), expires=2)
+    told(s, alice)
+    told(s, alice)  # it is over
+    alice.expect("NOTIFY", timeout=15)
+    rows(s, "select count(*) from presentity where username = 'expiring'")
+
+
+@cached.case("route[in_memory] { route(PRESENCE); }")
+def test_in_memory(s: Scene) -> None:
+    """Publications and subscriptions in shared memory alone."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tag = subscribe(alice, "c1")
+    told(s, alice, 60)
+    etag = publish(bob, pidf("a"))
+    told(s, alice)
+    etag = publish(bob, pidf("a", "closed"), tag=etag)
+    told(s, alice)
+    rows(s, "select count(*) from presentity")
+    ask = Datagrams(s.server.directory / "run" / "kamailio_rpc.sock")
+    for kind in ((), ("full",)):
+        found = [one for one in ask("presence.presentity_list", *kind) if one["user"] == "in_memory"]
+        s.note(str([[(name, one[name]) for name in one if name in ("user", "domain", "event", "body", "priority")]
+                    for one in found]))  # fmt: skip
+        s.note(str([sorted(set(one) - {"hashid"}) for one in found]))
+    ask.close()
+    subscribe(alice, "c1", tag=tag, cseq=2, expires=1)
+    told(s, alice, 5)
+    publish(bob, tag=etag, expires=0)
+    told(s, alice)
+    publish(bob, tag=etag, status=412)
+    subscribe(alice, "c1", tag=tag, cseq=3, expires=0)
+    told(s, alice)
+    rows(s, "select count(*) from active_watchers")
+
+
+alone = made(
+    "presence_db_only",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence", "subs_db_mode", 3)
+""",
+)
+
+
+@alone.case("route[db_only] { route(PRESENCE); }", differs="real Kamailio counts CSeq only for some of the NOTIFYs")
+def test_db_only(s: Scene) -> None:
+    """Subscriptions in the database alone."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tag = subscribe(alice, "d1")
+    told(s, alice, 60)
+    publish(bob, pidf("a"))
+    assert "<basic>open" in told(s, alice).body
+    rows(s, "select callid from active_watchers")
+    subscribe(alice, "d1", tag=tag, cseq=2, expires=0)
+    assert told(s, alice).first("Subscription-State") == "terminated;reason=timeout"
+    rows(s, "select count(*) from active_watchers")
