@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import CfgVariable, ModuleError, Param, function, pvar
 from kamailio_py.modules.dispatcher.commands import Commands
+from kamailio_py.modules.dispatcher.loading import Loading
 from kamailio_py.modules.dispatcher.loads import Loads
 from kamailio_py.modules.dispatcher.probing import Probing, parse_codes
 from kamailio_py.modules.dispatcher.select import LOAD, PARALLEL, Selector
-from kamailio_py.modules.dispatcher.sets import Destination, Entry, Head, Sets, parse_line
+from kamailio_py.modules.dispatcher.sets import Destination, Sets
 from kamailio_py.modules.dispatcher.states import States, parse_state
 from kamailio_py.script.xavp import newest, push, remove
 from kamailio_py.sip.branch import Branch
@@ -44,12 +44,11 @@ SKIP_ATTRS, ADD_SOCKET, ADD_SOCKNAME = 1, 2, 4
 """xavp_dst_mode."""
 NO_PORT, NO_PROTO, ACTIVE_ONLY = 1, 2, 4
 """Modes of ds_is_from_list()."""
-TABLE_VERSION = 4
 ROUTING = RouteType.REQUEST | RouteType.FAILURE
 MARKING = ROUTING | RouteType.ONREPLY
 
 
-class Dispatcher(Commands):
+class Dispatcher(Loading, Commands):
     """Destinations."""
 
     name = "dispatcher"
@@ -63,14 +62,6 @@ class Dispatcher(Commands):
                     parameter="ds_ping_reply_codes", default=""),
     )  # fmt: skip
 
-    list_file = Param(str, "/etc/kamailio/dispatcher.list")
-    db_url = Param(str)
-    table_name = Param(str, "dispatcher")
-    setid_col = Param(str, "setid")
-    destination_col = Param(str, "destination")
-    flags_col = Param(str, "flags")
-    priority_col = Param(str, "priority")
-    attrs_col = Param(str, "attrs")
     force_dst = Param(int, 1)
     flags = Param(int, 0)
     use_default = Param(int, 0)
@@ -99,10 +90,6 @@ class Dispatcher(Commands):
     ds_default_sockname = Param(str)
     ds_timer_mode = Param(int, 0, unused=True)
     event_callback = Param(str, unused=True)
-    ds_attrs_none = Param(int, 0)
-    ds_db_extra_attrs = Param(str)
-    ds_load_mode = Param(int, 0)
-    reload_delta = Param(int, 5)
     ds_dns_mode = Param(int, 1, unused=True)
     ds_dns_interval = Param(int, 600, unused=True)
     ds_dns_ttl = Param(int, 0, unused=True)
@@ -114,12 +101,6 @@ class Dispatcher(Commands):
             self._hash = registry.format(self.hash_pvar) if self.hash_pvar else None
             self._setid = registry.pvar(self.setid_pvname, True) if self.setid_pvname else None
             self._attrs = registry.pvar(self.attrs_pvname, True) if self.attrs_pvname else None
-            self._extra = [
-                (name.strip(), column.strip())
-                for name, _, column in (
-                    part.partition("=") for part in (self.ds_db_extra_attrs or "").split(";") if part
-                )
-            ]
             parse_codes(self.ds_ping_reply_codes)
         except ValueError as error:
             raise ModuleError(f"bad parameter: {error}") from None
@@ -137,16 +118,7 @@ class Dispatcher(Commands):
             if self.probing.tm is None:
                 raise ModuleError("could not load the TM-functions - disabling ping")
             core.register_timer(self.probing.probe, self.ds_ping_interval)
-        self._db = core.db(self.db_url) if self.db_url else None
-        if self._db is not None:
-            self._db.check_version(self.table_name, TABLE_VERSION)
-        if not self.load(first=True):
-            what = (
-                "no dispatching list loaded from database"
-                if self.db_url
-                else f"can't open list file [{self.list_file}]"
-            )
-            raise ModuleError(what)
+        self.load_first()
 
     def cfg_changed(self) -> None:
         try:
@@ -180,45 +152,6 @@ class Dispatcher(Commands):
     def hash_text(self, ctx: Context) -> str:
         """What the algorithm over variables hashes."""
         return self._hash.evaluate(ctx) if self._hash is not None else ""
-
-    # the list
-
-    def load(self, first: bool = False) -> bool:
-        """Read the list and put it into force; False if it cannot be read, and the old one stays."""
-        try:
-            entries = self._from_database() if self._db is not None else self._from_file()
-        except (OSError, DbError, ValueError) as error:
-            log.err(f"can't load the list: {error}")
-            return False
-        self.sets.set_head(Head.reloaded, int(self.core.clock.now()) if not first else 0)
-        return self.sets.replace(entries, strict=bool(self.ds_load_mode))
-
-    def _from_file(self) -> list[Entry]:
-        entries = []
-        with open(self.list_file, encoding="latin-1") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    entry = parse_line(line)
-                except ValueError as error:
-                    log.err(f"bad line {number} in {self.list_file}: {error}")
-                    if self.ds_load_mode:
-                        raise
-                    continue
-                if entry is not None:
-                    entries.append(entry)
-        return entries
-
-    def _from_database(self) -> list[Entry]:
-        assert self._db is not None
-        columns = [self.setid_col, self.destination_col, self.flags_col, self.priority_col, self.attrs_col]
-        extra = [column for _, column in self._extra]
-        entries = []
-        for row in self._db.query(self.table_name, [*columns, *extra]).rows:
-            number, uri, flags, priority, attrs = row[:5]
-            parts = [str(attrs)] if attrs else []
-            parts += [f"{name}={value}" for (name, _), value in zip(self._extra, row[5:], strict=True) if value]
-            entries.append(Entry(int(number or 0), str(uri), int(flags or 0), int(priority or 0), ";".join(parts)))
-        return entries
 
     @function("ds_reload")
     def ds_reload(self, ctx: Context) -> int:
