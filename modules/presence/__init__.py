@@ -157,7 +157,7 @@ class Presence(Module):
 
     def destroy(self) -> None:
         if hasattr(self, "subscriptions"):
-            self.subscriptions.store()
+            self.subscriptions.store(self.now())
 
     # what the parts use
 
@@ -225,7 +225,7 @@ class Presence(Module):
                 ended = s.told()._replace(status=int(Status.TERMINATED), reason=TIMEOUT)
                 self.notifier.send(ended, event, body="")
                 self.notifier.watched(ended)
-        self.subscriptions.store()
+        self.subscriptions.store(self.now())
 
     # the script
 

@@ -59,13 +59,10 @@ class Rows:
         bucket = self._bucket(name)
         lock = self._table.lock_of(bucket)
         lock.acquire()
-        old = self._find(bucket, name, own)
+        old = self._found(bucket, name, own)
         self._table.insert(bucket, made)
-        if old:
-            self._table.remove(bucket, old)
+        self._take_out(bucket, old)
         lock.release()
-        if old:
-            self._arena.free(old)
         return True
 
     def change(self, key: str, id: str, make: Callable[[Any], Any]) -> Any:
@@ -74,17 +71,14 @@ class Rows:
         bucket = self._bucket(name)
         lock = self._table.lock_of(bucket)
         lock.acquire()
-        old = self._find(bucket, name, own)
-        became = make(self._data(old)) if old else None
+        old = self._found(bucket, name, own)
+        became = make(self._data(old[0])) if old else None
         made = self._make(name, own, became) if became is not None else 0
-        gone = old and (made or became is None)
         if made:
             self._table.insert(bucket, made)
-        if gone:
-            self._table.remove(bucket, old)
+        if made or became is None:
+            self._take_out(bucket, old)
         lock.release()
-        if gone:
-            self._arena.free(old)
         return became
 
     def remove(self, key: str, id: str) -> Any:
@@ -125,8 +119,14 @@ class Rows:
             memory = self._memory
             yield at, memory[start:own], memory[own:data], memory[data : data + values.data_size]
 
-    def _find(self, bucket: int, name: bytes, own: bytes) -> int:
-        return next((at for at, key, id, _ in self._walk(bucket) if key == name and id == own), 0)
+    def _found(self, bucket: int, name: bytes, own: bytes) -> list[int]:
+        """The row, newest first: a process that died while it replaced one has left both."""
+        return [at for at, key, id, _ in self._walk(bucket) if key == name and id == own]
+
+    def _take_out(self, bucket: int, rows: list[int]) -> None:
+        for at in rows:
+            self._table.remove(bucket, at)
+            self._arena.free(at)
 
     def _data(self, at: int) -> Any:
         values = RowRecord.unpack(self._memory, at)

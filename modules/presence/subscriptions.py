@@ -35,6 +35,7 @@ class Subscriptions:
         self._db = db
         self._table = table
         self._mode = mode if db is not None else NO_DB
+        self._stored: dict[str, tuple[Any, ...]] = {}
 
     def load(self, now: int) -> None:
         """Read the database into memory, before forking."""
@@ -44,17 +45,22 @@ class Subscriptions:
                 if s.expires > now:
                     self._remember(s)
 
-    def store(self) -> None:
-        """Write memory into the database, in mode 2."""
+    def store(self, now: int) -> None:
+        """Write into the database what has changed since this process did it last, in mode 2."""
         if self._db is None or self._mode != WRITE_BACK:
             return
+        written = {}
         try:
             with self._db.transaction():
-                self._db.delete(self._table)
                 for data in self._rows:
-                    self._db.insert(self._table, row_of(Subscription(*data)))
+                    s = Subscription(*data)
+                    written[s.id] = data
+                    if self._stored.get(s.id) != data:
+                        self._db.replace(self._table, row_of(s), DIALOG)
+                self._db.delete(self._table, [("expires", "<", now)])
         except DbError:
             return  # logged; the next time
+        self._stored = written
 
     def of(self, presentity: str, event: str) -> list[Subscription]:
         """Those of a presentity."""
@@ -107,12 +113,12 @@ class Subscriptions:
         there = self._mode == DB_ONLY or self._rows.remove(s.key, s.id) is not None
         if there and self._mode != DB_ONLY:
             self._dialogs.remove(s.id, "")
-        self._written(lambda db: db.delete(self._table, _dialog(s)))
+        self._written(lambda db: db.delete(self._table, _dialog(s)), (WRITE_THROUGH, WRITE_BACK, DB_ONLY))
         return there
 
-    def _written(self, write: Callable[[Database], Any]) -> bool:
-        """Do it in the database, where the mode says at once."""
-        if self._db is None or self._mode not in (WRITE_THROUGH, DB_ONLY):
+    def _written(self, write: Callable[[Database], Any], modes: tuple[int, ...] = (WRITE_THROUGH, DB_ONLY)) -> bool:
+        """Do it in the database at once, in these modes; False where it failed and is kept nowhere else."""
+        if self._db is None or self._mode not in modes:
             return True
         try:
             write(self._db)

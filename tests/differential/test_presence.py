@@ -5,6 +5,7 @@ A presentity is the case's name; each server has a sqlite database of its own.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import sqlite3
@@ -134,7 +135,9 @@ def subscribe(
 
 def rows(scene: Scene, statement: str) -> None:
     """Note what the database says."""
-    with sqlite3.connect(scene.server.directory / "presence.db", timeout=10) as connection:
+    scene.fence()
+    scene.server.settle()
+    with contextlib.closing(sqlite3.connect(scene.server.directory / "presence.db", timeout=10)) as connection:
         for row in connection.execute(statement).fetchall():
             scene.note(str(row))
 

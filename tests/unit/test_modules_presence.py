@@ -218,3 +218,33 @@ def test_every_tuple_is_there_once(tuples: list[tuple[str, str]]) -> None:
 def test_whom_a_rule_is_for(identity: str, fits: bool) -> None:
     rule = parse(f"<rule><conditions><identity>{identity}</identity></conditions></rule>").root
     assert applies(rule, "sip:a@x", "x") is fits
+
+
+def test_rows_left_twice_are_one_again() -> None:
+    """A process died between the two steps of replacing a row."""
+    shm = SharedMemory.create(f"rows-{uuid4().hex[:12]}", 4 << 20)
+    shm.unlink()
+    rows = Rows(shm, "test", 4)
+    rows.put("key", "id", (1,))
+    rows._table.insert(rows._bucket(b"key"), rows._make(b"key", b"id", (2,)))
+    assert rows.change("key", "id", lambda data: (data[0] + 1,)) == (3,)
+    assert rows.of("key") == [(3,)]
+    assert not shm.check()
+    shm.close()
+
+
+def test_only_what_has_changed_is_written_again(start: Any, tmp_path: Path) -> None:
+    server = start()
+    subscribe(server)
+    presence = server.core.module("presence")
+    presence.update()
+    with sqlite3.connect(tmp_path / "p.db") as connection:
+        connection.execute("update active_watchers set user_agent = 'by another server'")
+    presence.update()
+    with sqlite3.connect(tmp_path / "p.db") as connection:
+        assert connection.execute("select user_agent from active_watchers").fetchall() == [("by another server",)]
+    publish(server, 1)
+    presence.update()
+    with sqlite3.connect(tmp_path / "p.db") as connection:
+        [(agent, cseq)] = connection.execute("select user_agent, local_cseq from active_watchers").fetchall()
+    assert (agent or "", cseq) == ("", 2)
