@@ -95,16 +95,15 @@ class Path(Module):
         if not received:
             return
         try:
-            ctx.msg.dst_uri = unescaped(self._uri(received))
-        except ValueError:
-            log.err("unescaping received failed")
+            ctx.msg.dst_uri = assembled(received) if self.received_format else unescaped(received)
+        except ValueError as error:
+            log.err(f"no address in the {self.received_name} parameter '{received}': {error}")
 
-    def _uri(self, received: str) -> str:
-        """The URI that `ip~port~protocol` stands for with received_format."""
-        if not self.received_format:
-            return received
-        host, port, number = received.split("~")
-        proto = next((name for name, code in PROTOCOLS.items() if str(code) == number), "")
-        if not proto:
-            raise ValueError(f"no protocol {number}")
-        return f"sip:{host}:{port}" + ("" if proto == "udp" else f";transport={proto}")
+
+def assembled(received: str) -> str:
+    """The URI that `ip~port~protocol` stands for; of the protocol only the first digit counts."""
+    host, port, number = received.split("~", 2)
+    proto = next((name for name, code in PROTOCOLS.items() if number.startswith(str(code))), "")
+    if not proto:
+        raise ValueError("unknown protocol")
+    return f"sip:{host}:{port}" + (f";transport={TRANSPORT[proto]}" if proto in TRANSPORT else "")

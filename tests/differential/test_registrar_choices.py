@@ -119,13 +119,19 @@ def test_way_back(s: Scene) -> None:
     alice = s.agent("alice")
     for params in (";received=sip:192.0.2.1:7%3Btransport%3Dtcp", ";received=sip%zz", ";x"):
         route = f"Route: <sip:{s.host};lr{params}>\nRoute: <sip:next@192.0.2.9;lr>"
-        alice.request("OPTIONS", to_tag="t", headers=route)
+        alice.request("OPTIONS", uri="sip:way_back@192.0.2.9", to_tag="t", headers=route)
         alice.expect(200)
-    alice.request("OPTIONS", to_tag="t", headers=f"Route: <sip:{s.host};lr;received=sip:192.0.2.1:7>")
-    alice.expect(200)
+    for uri in ("sip:way_back@192.0.2.9", ""):
+        alice.request("OPTIONS", uri=uri, to_tag="t", headers=f"Route: <sip:{s.host};lr;received=sip:192.0.2.1:7>")
+        alice.expect(200)
 
 
-@room.case(routing("over_tcp"))
+@room.case(
+    routing("over_tcp")
+    + """
+event_route[usrloc:contact-expired] { xlog("L_NOTICE", "expired $ulc(exp=>aor)\\n"); }
+"""
+)
 def test_over_tcp(s: Scene) -> None:
     """A contact over TCP is called over its connection, and gone with it."""
     s.mask(r";i=[0-9a-f]+")
@@ -134,14 +140,13 @@ def test_over_tcp(s: Scene) -> None:
     alice.request("MESSAGE")
     bob.reply(bob.expect("MESSAGE"), 200)
     alice.expect(200)
+    bob.hang_up()
+    s.wait_log("expired over_tcp")
+    alice.request("MESSAGE")
+    alice.expect(404)
 
 
-@room.case(
-    routing("kept_alive", before='setbflag(3); $avp(rcv) = "sip:" + $hdr(X-Received);')
-    + """
-event_route[usrloc:contact-expired] { xlog("L_NOTICE", "expired $ulc(exp=>aor)\\n"); }
-"""
-)
+@room.case(routing("kept_alive", before='setbflag(3); $avp(rcv) = "sip:" + $hdr(X-Received);'))
 def test_kept_alive(s: Scene) -> None:
     """Contacts behind a NAT get requests with each round of the timer; the answer is noted and goes no further."""
     s.mask(r"tag=uloc-[0-9a-f.-]+")
