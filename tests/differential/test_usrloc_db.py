@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -168,7 +169,7 @@ def story(side: Side, mode: int) -> list[Any]:
     return seen
 
 
-def both(tmp_path: Path, mode: int, params: str) -> None:
+def both(tmp_path: Path, mode: int, params: str, tell: Callable[[Side, int], list[Any]] = story) -> None:
     params += f'\nmodparam("usrloc", "db_mode", {mode})\nmodparam("usrloc", "timer_interval", 1)'
     params += "\n#!define MEMORY\n" if mode != 3 else ""
     if not real_command():
@@ -177,7 +178,7 @@ def both(tmp_path: Path, mode: int, params: str) -> None:
     sides = [Side(tmp_path / name, command, params) for name, command in
              (("real", real_command()), ("ours", our_command()))]  # fmt: skip
     with ThreadPoolExecutor(2) as pool:
-        real, ours = pool.map(lambda side: story(side, mode), sides)
+        real, ours = pool.map(lambda side: tell(side, mode), sides)
     steps = [f"step {n}\nreal {left}\nours {right}" for n, (left, right) in
              enumerate(zip(real, ours, strict=True)) if left != right]  # fmt: skip
     assert not steps, "\n".join(steps)
@@ -204,3 +205,36 @@ modparam("usrloc", "db_check_update", 1)
 
 def test_rows_by_address(tmp_path: Path) -> None:
     both(tmp_path, 1, 'modparam("usrloc", "db_ops_ruid", 0)\nmodparam("usrloc", "desc_time_order", 1)')
+
+
+def connections(side: Side, mode: int) -> list[Any]:
+    """A row for each kind of connection id, and which are there after a restart."""
+    for number, connection in enumerate((-7, -1, 0, 1, 77)):
+        for server in (0, 9):
+            side.database.execute(
+                "insert into location (ruid, username, contact, expires, callid, cseq, last_modified, server_id,"
+                " connection_id) values (?, ?, ?, julianday('now') + 1, 'c', 1, julianday('now'), ?, ?)",
+                (
+                    f"uloc-1-2-{number}{server}",
+                    f"u{number}{server}",
+                    "sip:a@10.0.0.1;transport=tcp",
+                    server,
+                    connection,
+                ),
+            )
+    side.database.commit()
+    side.start()
+    try:
+        found = [side.look(f"u{number}{server}") for number in range(5) for server in (0, 9)]
+        return [*found, side.database.execute("select username from location order by 1").fetchall()]
+    finally:
+        side.stop()
+
+
+@pytest.mark.parametrize("filtered", [0, 1])
+def test_rows_of_lost_connections(tmp_path: Path, filtered: int) -> None:
+    params = f"""
+modparam("usrloc", "db_clean_tcp", 1)
+modparam("usrloc", "server_id_filter", {filtered})
+"""
+    both(tmp_path, 1, params, connections)
