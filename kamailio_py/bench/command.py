@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from kamailio_py import __version__
-from kamailio_py.bench import interpreter, machine, measure, samples, scenario, servers, table
+from kamailio_py.bench import compare, interpreter, machine, measure, page, samples, scenario, servers, table
 from kamailio_py.bench.measure import Plan
 
 UNUSABLE, UNREADABLE = 1, 3
@@ -32,7 +33,15 @@ Examples:
   kambench run --python /usr/bin/python3 --json today.json --html today.html
   kambench compare yesterday.json today.json     what got worse
 """
-DEFAULT = ("async-task", "async-delay", "options-stateless", "message-stateful", "call-relay", "suspend-capacity")
+DEFAULT = (
+    "async-task",
+    "async-delay",
+    "options-stateless",
+    "message-stateful",
+    "register",
+    "call-relay",
+    "suspend-capacity",
+)
 
 
 def fail(code: int, text: str) -> None:
@@ -82,7 +91,7 @@ def main() -> None:
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each server has its turn."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(0.1), default=1.0, show_default=True, help="How long each stretch of traffic is."
+    "--seconds", type=click.FloatRange(0.1), default=0.5, show_default=True, help="How long each stretch of traffic is."
 )
 @click.option(
     "--rates", help="Requests a second for latencies, with commas between them, instead of the scenarios' own."
@@ -109,9 +118,14 @@ def run(
     """Measure the servers, in rounds in which each has its turn."""
     try:
         wanted = scenario.shipped() if "all" in names else names or DEFAULT
+        asked = [scenario.load(name) for name in wanted]
+        if shutil.which("sipp") is None and any(one.kind == "sipp" for one in asked):
+            if "all" not in names:
+                raise scenario.ScenarioError("sipp is not installed: apt-get install sip-tester")
+            asked = [one for one in asked if one.kind != "sipp"]
         plan = Plan(
             kinds=chosen(commands, python),
-            scenarios=[scenario.load(name) for name in wanted],
+            scenarios=asked,
             rounds=rounds, seconds=seconds, cfg=cfg, most_suspended=suspended,
             rates=tuple(float(rate) for rate in rates.split(",")) if rates else (),
         )  # fmt: skip
@@ -122,6 +136,8 @@ def run(
     report = measured(plan)
     if json_path:
         report.save(json_path)
+    if html_path:
+        write_html(report, html_path)
     show(table.render(report))
     sys.exit(0 if report.usable else UNUSABLE)
 
@@ -190,6 +206,40 @@ def measured(plan: Plan) -> samples.Report:
         generator={"python": own.as_json(), "ceiling": ceilings},
         scenarios=found,
     )  # fmt: skip
+
+
+@main.command("compare")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@click.option("--all", "everything", is_flag=True, help="Show also what did not change.")
+def compare_reports(before: Path, after: Path, everything: bool) -> None:
+    """What got better or worse from one report (--json) to another.
+
+    A change counts if it is larger than the noise of both, and than 5 %; see docs/benchmarking.md.
+    """
+    try:
+        then, now = samples.load(before), samples.load(after)
+        found = compare.changes(then, now)
+    except (samples.ReportError, compare.NotComparable) as error:
+        fail(UNREADABLE, str(error))
+    show(table.render_changes(then, now, found, everything))
+    sys.exit(UNUSABLE if any(one.verdict == compare.WORSE for one in found) else 0)
+
+
+@main.command("html")
+@click.argument("report", type=click.Path(path_type=Path))
+@click.argument("html_path", metavar="HTML", type=click.Path(dir_okay=False, path_type=Path))
+def html(report: Path, html_path: Path) -> None:
+    """Make the HTML report of one that was written with --json."""
+    try:
+        write_html(samples.load(report), html_path)
+    except samples.ReportError as error:
+        fail(UNREADABLE, str(error))
+
+
+def write_html(report: samples.Report, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page.render(report))
 
 
 @main.command("scenarios")

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from kamailio_py.bench.measure import Talk
 from kamailio_py.bench.scenario import load
 from kamailio_py.bench.servers import Kind, Server, free_port
+from kamailio_py.bench.talk import Talk
 
 _ECHO = Kind("echo", (sys.executable, "-m", "kamailio_py.bench.stub", "--port", "{port}", "--transport", "{transport}"))
 _ASKS = {"udp": "options-stateless", "tcp": "tcp-options"}

@@ -13,13 +13,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from kamailio_py.bench import answers, capacity, link, processes
+from kamailio_py.bench import answers, capacity, processes
 from kamailio_py.bench.capacity import SETTLE
 from kamailio_py.bench.figures import saturation
 from kamailio_py.bench.samples import Load, Measured, Samples, Step
 from kamailio_py.bench.scenario import HALF, Scenario
 from kamailio_py.bench.servers import Kind, Server, StartFailed, free_port
-from kamailio_py.bench.traffic import Driver, Outcome
+from kamailio_py.bench.talk import Drives, Talk
+from kamailio_py.bench.traffic import Outcome
 
 STEP_UP, STEP_DOWN, MOST_STEPS = 1.1, 0.88, 8
 """The ladder: rates climb by a tenth while the server holds them, or fall until it does, at most so many steps."""
@@ -132,7 +133,7 @@ def one_scenario(plan: Plan, server: Server, scenario: Scenario, talk: Talk, sam
     samples.processes.append(used.processes)
 
 
-def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Driver, samples: Samples) -> None:
+def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, samples: Samples) -> None:
     """Full load, fixed rates, the ladder; no more than the first if that cannot be used."""
     found: list[Step] = []
     if scenario.delay_ms:
@@ -155,22 +156,18 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Driver, s
 
 def loaded(plan: Plan, server: Server, samples: Samples, drive: Callable[[], Outcome]) -> Load:
     """What the server uses for a stretch in which nothing may be lost."""
-    before, busy = processes.cpu(server.pid), time.process_time()
+    before = processes.cpu(server.pid)
     outcome = drive()
-    busy = time.process_time() - busy
     time.sleep(plan.settle)
     used = processes.cpu(server.pid) - before
     samples.count("full load", outcome)
     each = 1e6 / max(outcome.answered, 1)
-    made = Load(
-        outcome.answered, outcome.elapsed, used.total * each, used.system * each, outcome.rate,
-        busy / max(outcome.elapsed, 1e-9),
-    )  # fmt: skip
+    made = Load(outcome.answered, outcome.elapsed, used.total * each, used.system * each, outcome.rate, outcome.busy)
     samples.load.append(made)
     return made
 
 
-def at_rates(plan: Plan, scenario: Scenario, driver: Driver, most: float, samples: Samples) -> list[Step]:
+def at_rates(plan: Plan, scenario: Scenario, driver: Drives, most: float, samples: Samples) -> list[Step]:
     """Latency at the fixed rates of the scenario or the command line; those the server cannot reach are not tried."""
     made = []
     for wanted in plan.rates or scenario.rates:
@@ -184,7 +181,7 @@ def at_rates(plan: Plan, scenario: Scenario, driver: Driver, most: float, sample
     return made
 
 
-def ladder(driver: Driver, start: float, seconds: float, up: float = STEP_UP) -> list[Step]:
+def ladder(driver: Drives, start: float, seconds: float, up: float = STEP_UP) -> list[Step]:
     """Rates from `start` on until the highest that is held is known to a step. Here losing answers is no fault."""
     made: list[Step] = []
     rate = max(start, 1.0)
@@ -197,56 +194,13 @@ def ladder(driver: Driver, start: float, seconds: float, up: float = STEP_UP) ->
     return made
 
 
-def one_step(driver: Driver, rate: float, seconds: float, wanted: str = "") -> tuple[Step, Outcome]:
-    busy, begun = time.process_time(), time.perf_counter()
+def one_step(driver: Drives, rate: float, seconds: float, wanted: str = "") -> tuple[Step, Outcome]:
     outcome = driver.paced(rate, seconds)
-    busy = (time.process_time() - busy) / (time.perf_counter() - begun)
     # With a backlog that grows the last answers come late; a fixed part of it is the machine's own hiccups.
     in_time = outcome.elapsed - driver.delay <= seconds * 1.05 + 0.05
     held = not outcome.lost and not outcome.wrong and in_time
     step = Step(
-        wanted, rate, outcome.rate, outcome.sent, outcome.lost, outcome.late, held, busy, outcome.latest_send,
+        wanted, rate, outcome.rate, outcome.sent, outcome.lost, outcome.late, held, outcome.busy, outcome.latest_send,
         outcome.latency.buckets(),
     )  # fmt: skip
     return step, outcome
-
-
-class Talk:
-    """The generator's end of one scenario; a context manager. TCP connects when something is said first."""
-
-    def __init__(self, scenario: Scenario, port: int) -> None:
-        self._scenario = scenario
-        self._port = port
-        self._link: link.Link | None = None
-        self._driver: Driver | None = None
-
-    def __enter__(self) -> Talk:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._link is not None:
-            self._link.close()
-
-    @property
-    def driver(self) -> Driver:
-        """ConnectionError if nobody listens."""
-        if self._driver is None:
-            own = self._link = link.connect(self._scenario.transport, self._port)
-            exchange = self._scenario.exchange(f"127.0.0.1:{self._port}", own.local)
-            self._driver = Driver(own, exchange, self._scenario.delay_ms / 1e3)
-        return self._driver
-
-    def answered(self) -> bool:
-        """Whether the server answers an exchange (in whatever way)."""
-        try:
-            outcome = self.driver.count(1, 1)
-        except ConnectionError:
-            return False
-        return outcome.answered > 0
-
-    def transcript(self) -> list[str]:
-        """What comes back in one exchange, made comparable."""
-        recorder = link.Recorder(self.driver.link)
-        exchange = self.driver.exchange
-        Driver(recorder, exchange, self.driver.delay).count(1, 1)
-        return answers.canonical(recorder.heard, exchange.run, recorder.local)

@@ -39,7 +39,7 @@ class Scenario:
     window: int = 48
     delay_ms: float = 0
     rates: list[float | str] = field(default_factory=lambda: [1000, HALF])
-    counts: list[int] = field(default_factory=lambda: [100, 2000, 10000, 20000])
+    counts: list[int] = field(default_factory=lambda: [100, 5000, 20000])
     caller: str = ""
     called: str = ""
     unit: str = "request"

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kamailio_py import __version__
 from kamailio_py.bench import interpreter
 
 START_PATIENCE = 30.0
@@ -52,7 +53,7 @@ def ours(python: str | None) -> Kind:
     path = python or sys.executable
     described = interpreter.describe(path)
     command = interpreter.command(path)
-    return Kind("kamailio-py", tuple(command), _version(command), described)
+    return Kind("kamailio-py", tuple(command), f"kamailio-py {__version__}", described)
 
 
 def real() -> list[Kind]:
@@ -60,7 +61,8 @@ def real() -> list[Kind]:
     path = shutil.which("kamailio")
     if path is None:
         return []
-    version = _version([path])
+    version = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=30).stdout
+    version = version.partition("\n")[0].removeprefix("version: ")
     return [Kind("Kamailio", (path,), version), Kind("Kamailio -x fm", (path, "-x", "fm", "-X", "fm"), version)]
 
 
@@ -73,13 +75,6 @@ def custom(text: str) -> Kind:
     if not words or shutil.which(words[0]) is None:
         raise StartFailed(f"{text}: there is no such command")
     return Kind(name.strip() or Path(words[0]).name, words, "")
-
-
-def _version(command: list[str]) -> str:
-    with contextlib.suppress(OSError, subprocess.SubprocessError):
-        told = subprocess.run([*command, "-v"], capture_output=True, text=True, timeout=30).stdout
-        return told.partition("\n")[0].removeprefix("version: ")
-    return ""
 
 
 class Server:

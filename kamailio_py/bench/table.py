@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from statistics import median
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from kamailio_py.bench import figures
+from kamailio_py.bench.compare import BETTER, SAME, THRESHOLD, TOO_FEW, WORSE, Change, warnings
 from kamailio_py.bench.figures import Figure, Measure
 from kamailio_py.bench.histogram import PERCENTILES
-from kamailio_py.bench.samples import Measured, Report, Samples, Step
+from kamailio_py.bench.samples import Measured, Report, Step
 
 Show = Callable[[float], str]
 
@@ -105,8 +107,12 @@ def rate(value: float) -> str:
     return f"{value:,.0f}/s"
 
 
+def octets(value: float) -> str:
+    return f"{value:,.0f} B"
+
+
 def size(value: float) -> str:
-    return f"{value:,.0f} B" if abs(value) < 10000 else f"{value / (1 << 20):,.1f} MiB"
+    return f"{value / (1 << 20):,.1f} MiB"
 
 
 def cpu(report: Report) -> Table | None:
@@ -158,7 +164,7 @@ def suspended(report: Report) -> Table | None:
             for title, take, show in (
                 ("CPU of a request meanwhile", "probe_us", microseconds),
                 ("CPU of suspending one", "suspend_us", microseconds),
-                ("shared memory, each", "shared_each", size),
+                ("shared memory, each", "shared_each", octets),
             ):
                 row = [
                     Figure.of(
@@ -174,24 +180,45 @@ def suspended(report: Report) -> Table | None:
 
 
 def resources(report: Report) -> Table | None:
-    """Start-up and memory after the last scenario of each round, all scenarios together."""
-    together = {name: Samples() for name in _names(report)}
-    for one in usable(report, LOADED):
-        for name, samples in one.servers.items():
-            own = together[name]
-            own.started += samples.started
-            own.shared += samples.shared
-            own.private += samples.private
-            own.largest_private += samples.largest_private
+    """Start-up and memory: the median of each scenario, and of these the middle one and the largest."""
+    found = usable(report, LOADED)
     made = _table(report, "Server")
-    for title, measure, show in (
-        ("start-up to the first answer", figures.STARTED, seconds),
-        ("shared memory", figures.SHARED, size),
-        ("private memory, all processes", figures.PRIVATE, size),
-        ("private memory, the largest process", figures.LARGEST, size),
+    for title, measure, which, show in (
+        ("start-up to the first answer", figures.STARTED, median, seconds),
+        ("shared memory in use, at most", figures.SHARED, max, size),
+        ("private memory of all processes, at most", figures.PRIVATE, max, size),
+        ("private memory of the largest process, at most", figures.LARGEST, max, size),
     ):
-        _row(made, title, [measure.of(samples) for samples in together.values()], show)
-    return made if any(samples.started for samples in together.values()) else None
+        medians = [
+            [figure.value for one in found if (figure := measure.of(one.servers[name]))] for name in _names(report)
+        ]
+        _row(made, title, [Figure.of([which(values)]) if values else None for values in medians], show)
+    return made if found else None
+
+
+SHOW: dict[str, Show] = {"us": microseconds, "s": seconds, "/s": rate, "B": octets}
+
+
+def render_changes(before: Report, after: Report, found: list[Change], everything: bool) -> RenderableType:
+    """What got better or worse, with `everything` also what did not change."""
+    made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("SCENARIO", "SERVER", "FIGURE", "BEFORE", "AFTER", "MACHINE", "CHANGE", "NOISE", ""):
+        made.add_column(
+            column, no_wrap=True, justify="left" if column in ("SCENARIO", "SERVER", "FIGURE", "") else "right"
+        )
+    styles = {WORSE: "bold red", BETTER: "green"}
+    for one in found:
+        if everything or one.verdict in styles:
+            show = SHOW[one.measure.unit]
+            made.add_row(
+                one.scenario, one.server, one.measure.title, shown(one.before, show), shown(one.after, show),
+                f"x{one.machine:.2f}" if one.machine != 1 else "", f"{(one.ratio - 1) * 100:+.0f}%",
+                f"±{max(one.noise, THRESHOLD) * 100:.0f}%", Text(one.verdict, style=styles.get(one.verdict, "dim")),
+            )  # fmt: skip
+    count = {word: sum(one.verdict == word for one in found) for word in (WORSE, BETTER, SAME, TOO_FEW)}
+    summary = ", ".join(f"{number} {word}" for word, number in count.items() if number)
+    notes = [Text(f"note: {text}", style="yellow") for text in warnings(before, after)]
+    return Group(*notes, *([made] if made.row_count else []), Text(summary))
 
 
 def verdict(report: Report) -> RenderableType:

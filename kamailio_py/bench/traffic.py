@@ -24,13 +24,17 @@ LATE = 0.5
 
 @dataclass
 class Outcome:
-    """What became of one stretch of traffic. `elapsed` is seconds from the first request to the last answer."""
+    """What became of one stretch of traffic.
+
+    `elapsed` is seconds from the first request to the last answer, `busy` the part of a core the generator used.
+    """
 
     sent: int = 0
     answered: int = 0
     late: int = 0
     dropped: int = 0
     elapsed: float = 0.0
+    busy: float = 0.0
     latest_send: float = 0.0
     wrong: list[str] = field(default_factory=list)
     latency: Histogram = field(default_factory=Histogram)
@@ -54,6 +58,9 @@ class Driver:
         self.link = link
         self.exchange = exchange
         self.delay = delay
+
+    def close(self) -> None:
+        self.link.close()
 
     def closed(self, window: int, seconds: float) -> Outcome:
         """Keep `window` exchanges in flight for so long, then wait for the last ones."""
@@ -97,7 +104,8 @@ class Driver:
         react, send = exchange.react, link.send
         dropped = link.dropped()
         exchange.wrong.clear()
-        start = last = clock()
+        start, used = clock(), time.process_time()
+        last = start
         sent = answered = 0
         heard = start
         while True:
@@ -135,6 +143,7 @@ class Driver:
                             made.late += 1
         exchange.next = first + sent
         made.sent, made.answered, made.elapsed = sent, answered, last - start
+        made.busy = (time.process_time() - used) / max(clock() - start, 1e-9)
         made.dropped = link.dropped() - dropped
         made.wrong = list(exchange.wrong)
         return made
