@@ -15,7 +15,7 @@ BURST = 48
 """Requests that are sent to be suspended before the server has to answer one, to see that it has come so far."""
 
 PROBES = 1000
-SETTLE = 0.7
+SETTLE = 0.5
 """Seconds after which the transactions of the cfgs that ship (wt_timer 300 ms) are gone."""
 
 KILOBYTES_EACH = 16

@@ -164,7 +164,6 @@ def chosen(commands: tuple[str, ...], python: str | None) -> list[servers.Kind]:
 
 def measured(plan: Plan) -> samples.Report:
     """Run it, with a line on the terminal that says how far it has come."""
-    groups = plan.groups()
     transports = dict.fromkeys(one.transport for one in plan.scenarios)
     about = machine.describe()
     own = interpreter.describe(sys.executable)
@@ -176,14 +175,16 @@ def measured(plan: Plan) -> samples.Report:
     )
     # A display that refreshes in a thread of its own would disturb the generator.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
-        task = progress.add_task("the generator's own ceiling", total=plan.rounds * len(groups) * len(plan.kinds))
+        total = plan.rounds * len(plan.scenarios) * len(plan.kinds)
+        task = progress.add_task("the generator's own ceiling", total=total)
 
-        def say(turn: int, kind: servers.Kind, group: list[scenario.Scenario]) -> None:
-            what = ", ".join(one.name for one in group)
+        def say(turn: int, kind: servers.Kind, one: scenario.Scenario) -> None:
+            text = f"round {turn + 1} of {plan.rounds}: {one.name}, {kind.name}"
             if not progress.console.is_terminal:
-                click.echo(f"round {turn + 1}: {kind.name}, {what}", err=True)
-            progress.update(task, description=f"round {turn + 1}: {kind.name}, {what}", refresh=True)
+                click.echo(text, err=True)
+            progress.update(task, description=text)
             progress.advance(task)
+            progress.refresh()
 
         progress.refresh()
         ceilings = {transport: [machine.ceiling(transport, plan.seconds)] for transport in transports}

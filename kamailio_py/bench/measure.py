@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from kamailio_py.bench import answers, capacity, processes
@@ -22,7 +23,7 @@ from kamailio_py.bench.servers import Kind, Server, StartFailed, free_port
 from kamailio_py.bench.talk import Drives, Talk
 from kamailio_py.bench.traffic import Outcome
 
-STEP_UP, STEP_DOWN, MOST_STEPS = 1.1, 0.88, 8
+STEP_UP, STEP_DOWN, MOST_STEPS = 1.1, 0.88, 6
 """The ladder: rates climb by a tenth while the server holds them, or fall until it does, at most so many steps."""
 
 LOWEST, SPARE = 500.0, 0.7
@@ -30,8 +31,8 @@ LOWEST, SPARE = 500.0, 0.7
 
 WARM_UP = 0.3
 
-Say = Callable[[int, Kind, list[Scenario]], None]
-"""Hears which round begins on which server with which scenarios."""
+Say = Callable[[int, Kind, Scenario], None]
+"""Hears that a server's turn in a round comes to a scenario."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,7 @@ def run(plan: Plan, say: Say) -> dict[str, Measured]:
         for turn in range(plan.rounds):
             for group in plan.groups():
                 for kind in plan.kinds:
-                    say(turn, kind, group)
-                    visit(plan, kind, group, port, measured)
+                    visit(plan, kind, group, port, measured, partial(say, turn, kind))
                     gc.collect()
     finally:
         gc.enable()
@@ -98,7 +98,14 @@ def differences(servers: dict[str, Samples]) -> list[str]:
     return found
 
 
-def visit(plan: Plan, kind: Kind, group: list[Scenario], port: int, measured: dict[str, Measured]) -> None:
+def visit(
+    plan: Plan,
+    kind: Kind,
+    group: list[Scenario],
+    port: int,
+    measured: dict[str, Measured],
+    say: Callable[[Scenario], None],
+) -> None:
     """One server once: start, every scenario of the group, stop."""
     own = [measured[one.name].servers[kind.name] for one in group]
     memory = max(plan.memory, *(capacity.megabytes(one, plan.most_suspended) for one in group))
@@ -110,6 +117,7 @@ def visit(plan: Plan, kind: Kind, group: list[Scenario], port: int, measured: di
             for samples in own:
                 samples.started.append(server.started)
             for scenario, samples in zip(group, own, strict=True):
+                say(scenario)
                 if not samples.problems:
                     one_scenario(plan, server, scenario, talks[scenario.name], samples)
     except (StartFailed, ConnectionError) as error:
@@ -182,11 +190,15 @@ def at_rates(plan: Plan, scenario: Scenario, driver: Drives, most: float, sample
 
 
 def ladder(driver: Drives, start: float, seconds: float, up: float = STEP_UP) -> list[Step]:
-    """Rates from `start` on until the highest that is held is known to a step. Here losing answers is no fault."""
+    """Rates from `start` on until the highest that is held is known to a step. Here losing answers is no fault.
+
+    Latencies are not kept: beyond what the server holds they say only for how long it was asked.
+    """
     made: list[Step] = []
     rate = max(start, 1.0)
     while len(made) < MOST_STEPS:
         step, _ = one_step(driver, rate, seconds)
+        step.latency = []
         made.append(step)
         if len(made) > 1 and step.held != made[-2].held:
             break

@@ -43,8 +43,21 @@ def _figure(made: list[str], width: float = 7.2, height: float = 3.4) -> Iterato
         out = io.StringIO()
         whole.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
         pyplot.close(whole)
-    text = out.getvalue()
-    made.append(re.sub(r"(\d+\.\d\d)\d+", r"\1", text[text.index("<svg") :]))
+    made.append(_lean(out.getvalue()))
+
+
+def _lean(text: str) -> str:
+    """The drawing without what no browser needs; half a dozen of matplotlib's in a page would be a megabyte."""
+    text = text[text.index("<svg") :]
+    for pattern, by in (
+        (r"<metadata>.*?</metadata>", ""),
+        (r"font-family: [^;\"]*", "font-family: sans-serif"),
+        (r'<g id="[^"]*"', "<g"),
+        (r"(\d+\.\d\d)\d+", r"\1"),
+        (r"\s*\n\s*", "\n"),
+    ):
+        text = re.sub(pattern, by, text, flags=re.DOTALL)
+    return text
 
 
 def cpu(report: Report) -> list[str]:
@@ -71,12 +84,17 @@ def cpu(report: Report) -> list[str]:
 
 
 def _by_server(
-    report: Report, one: Measured, lines: Callable[[Samples], tuple[list[float], list[float]]], axes: Any
+    report: Report,
+    one: Measured,
+    lines: Callable[[Samples], tuple[list[float], list[float]]],
+    axes: Any,
+    style: str = "-",
 ) -> None:
     for place, name in enumerate(report.servers):
         across, up = lines(one.servers[name])
         if across:
-            axes.plot(across, up, marker="o", markersize=3, label=name, color=COLOURS[place % len(COLOURS)])
+            colour = COLOURS[place % len(COLOURS)]
+            axes.plot(across, up, marker="o", markersize=3, linestyle=style, label=name, color=colour)
 
 
 def throughput(report: Report) -> list[str]:
@@ -84,7 +102,7 @@ def throughput(report: Report) -> list[str]:
     made: list[str] = []
     for one in usable(report, LOADED):
         with _figure(made) as axes:
-            _by_server(report, one, _ladder, axes)
+            _by_server(report, one, _ladder, axes, "")
             limit = max(axes.get_xlim()[1], axes.get_ylim()[1])
             axes.plot([0, limit], [0, limit], color="#999", linewidth=0.8, linestyle="--", label="all answered")
             axes.set_title(one.title)

@@ -15,7 +15,7 @@ from kamailio_py.bench.exchange import Exchange
 from kamailio_py.bench.histogram import Histogram
 from kamailio_py.bench.link import BATCH, Link
 
-PATIENCE = 2.0
+PATIENCE = 1.0
 """Seconds without any answer after which what is in flight counts as lost."""
 
 LATE = 0.5

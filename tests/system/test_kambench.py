@@ -120,6 +120,14 @@ def test_a_server_that_does_not_start_is_refused() -> None:
     assert found.problems == ["broken: broken ended with 1: no such luck"]
 
 
+def test_another_interpreter_runs_our_server() -> None:
+    """The one that made this virtual environment knows nothing of it, and runs the server nevertheless."""
+    base = sys._base_executable  # type: ignore[attr-defined]
+    found = measured(servers.ours(base))
+    assert found.problems == []
+    assert cpu_of(found, "kamailio-py") > 1
+
+
 def kambench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "kamailio_py.bench", *arguments], capture_output=True, text=True, timeout=100
