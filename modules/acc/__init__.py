@@ -1,7 +1,7 @@
 """The acc module: what became of requests, written to the log and into a database.
 
 A transaction is followed from the moment it is made if one of the flags is set by then; tm's events say how it ends.
-What is written where is in records.py, extra attributes in extra.py.
+What is written where is in records.py, extra attributes in extra.py, records of whole calls in cdr.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from kamailio_py.config.arguments import STR, Fixup
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
+from kamailio_py.modules.acc.cdr import CallRecords
 from kamailio_py.modules.acc.records import ACKED, ANSWERED, MISSED, REQUEST, Event, Records
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
@@ -83,6 +84,20 @@ class Acc(Module):
     time_exten = Param(str, "time_exten")
     time_format = Param(str, "%Y-%m-%d %H:%M:%S")
     clone_msg = Param(int, 1, unused=True)
+    cdr_enable = Param(int, 0)
+    cdr_skip = Param(str)
+    cdr_log_enable = Param(int, 1)
+    cdr_start_on_confirmed = Param(int, 0)
+    cdr_facility = Param(str)
+    cdr_extra = Param(str)
+    cdr_extra_nullable = Param(int, 0)
+    cdr_extra_size = Param(int, 64, unused=True)
+    cdr_start_id = Param(str, "start_time")
+    cdr_end_id = Param(str, "end_time")
+    cdr_duration_id = Param(str, "duration")
+    cdr_expired_dlg_enable = Param(int, 0)
+    cdr_on_failed = Param(int, 1)
+    cdrs_table = Param(str, "")
 
     def mod_init(self) -> None:
         core = self.core
@@ -98,6 +113,8 @@ class Acc(Module):
             if not self.rr.append_fromtag:
                 raise ModuleError("'append_fromtag' RR param is not enabled - required by 'detect_direction'")
         self.records = Records(self)
+        if self.cdr_enable:
+            CallRecords(self)
         self._log_acc, self._log_missed = _mask(self.log_flag), _mask(self.log_missed_flag)
         self._db_acc = _mask(self.db_flag) if self.db_url else 0
         self._db_missed = _mask(self.db_missed_flag) if self.db_url else 0

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.script.context import Context
+
 if TYPE_CHECKING:
     from kamailio_py.modules.dialog import Dialogs
     from kamailio_py.modules.dialog.record import Ident, View
-    from kamailio_py.script.context import Context
     from kamailio_py.sip.message import Message
 
 EVENTS = (
@@ -50,6 +51,13 @@ class Api:
     def current(self, ctx: Context) -> View | None:
         """A copy of the dialog of this run."""
         return self.module.tracking.current(ctx)
+
+    def context(self, view: View, msg: Message | None) -> Context:
+        """A context whose dialog this is, on the message or a faked one; for variables, not for routes."""
+        core = self.module.core
+        ctx = Context(core, msg if msg is not None else core.faked_message())
+        self.module.tracking.notes(ctx).ident = view.ident
+        return ctx
 
     def get(self, ident: Ident) -> View | None:
         return self.module.table.get(ident)

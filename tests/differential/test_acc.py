@@ -417,3 +417,90 @@ def test_prepared(s: Scene) -> None:
     """acc_prepare_flag: the accounting flag may be set after the transaction was made."""
     call(s, *s.agents("alice", "bob"))
     extra_rows(s)
+
+
+def cdr_database(directory: Path) -> None:
+    made = sqlite3.connect(directory / "acc.db")
+    made.execute("create table cdrs (start_time datetime, end_time datetime, duration, who, ci)")
+    made.execute("create table version (table_name varchar(32), table_version int)")
+    made.close()
+
+
+cdrs = Room(
+    "acc_cdrs",
+    modules="db_sqlite dialog acc",
+    first='if (has_totag() && $rU != "fence") { loose_route(); t_relay(); exit; }',
+    params="""
+modparam("dialog", "timeout_avp", "$avp(timeout)")
+modparam("acc", "cdr_enable", 1)
+modparam("acc", "cdr_skip", "skip")
+modparam("acc", "cdr_expired_dlg_enable", 1)
+modparam("acc", "cdrs_table", "cdrs")
+modparam("acc", "db_url", "sqlite:///@DIR@/acc.db")
+modparam("acc", "cdr_extra", "who=$dlg_var(who);ci=$dlg_var(ci)")
+""",
+    prepare=cdr_database,
+)
+
+
+def call_records(s: Scene, wanted: int = 1) -> None:
+    """Note the records of this scene's calls, in the log and in the database."""
+    connection = sqlite3.connect(s.server.directory / "acc.db")
+    if wanted:
+        s.wait_log(f"ci={s.name}-")
+    s.fence()
+    s.server.settle()
+    for line in s.server.log(s._log_from).split("\n"):
+        _, found, text = line.partition("start_time=")
+        if found:
+            s.note(re.sub(r"\d{10}\.\d{3}", "T", re.sub(r"duration=\d\.\d{3}", "duration=D", f"{found}{text}")))
+    for row in connection.execute(
+        "select typeof(start_time), abs(end_time - julianday('now')) < 0.01, end_time >= start_time, typeof(duration),"
+        " duration > 0, coalesce(who, '') from cdrs where ci like ?",
+        (f"{s.name}-%",),
+    ):
+        s.note(f"cdrs: {row}")
+    connection.close()
+
+
+@cdrs.case("""
+route[cdr_call] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; $dlg_var(who) = "me"; t_relay(); }
+""")
+def test_cdr_call(s: Scene) -> None:
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    alice, bob = s.agents("alice", "bob")
+    sent, _, final = call(s, alice, bob)
+    alice.listen(0.2)
+    alice.within("BYE", sent, final, cseq=2)
+    bob.reply(bob.expect("BYE"), 200)
+    alice.expect(200, "BYE")
+    call_records(s)
+
+
+@cdrs.case("""
+route[cdr_busy] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; t_relay(); }
+""")
+def test_cdr_busy(s: Scene) -> None:
+    """A call that was not one has a record without a duration."""
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    call(s, *s.agents("alice", "bob"), code=486)
+    call_records(s)
+
+
+@cdrs.case("""
+route[cdr_expired] { record_route(); $avp(timeout) = 1; dlg_manage(); $dlg_var(ci) = $ci; $dlg_var(who) = "late";
+    t_relay(); }
+""")
+def test_cdr_expired(s: Scene) -> None:
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    call(s, *s.agents("alice", "bob"))
+    call_records(s)
+
+
+@cdrs.case("""
+route[cdr_skipped] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; $dlg_var(skip) = "yes"; t_relay(); }
+""")
+def test_cdr_skipped(s: Scene) -> None:
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    call(s, *s.agents("alice", "bob"), code=486)
+    call_records(s, 0)
