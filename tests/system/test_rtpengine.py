@@ -1,0 +1,113 @@
+"""Ours with Debian's rtpengine daemon, both on loopback: a call's SDP goes through it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+
+import pytest
+from kit.agent import Agent
+from kit.kamcmd import kamcmd
+from kit.server import Server, our_command
+
+CFG = """
+debug=2
+log_stderror=yes
+children=1
+disable_tcp=yes
+loadmodule "ctl.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "xlog.so"
+loadmodule "textops.so"
+loadmodule "rtpengine.so"
+modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:PORT")
+request_route {
+    rtpengine_manage("replace-origin replace-session-connection");
+    xlog("L_NOTICE", "$rm: $rc [$rtpestat]\\n");
+    if (is_method("BYE")) { sl_send_reply("200", "OK"); exit; }
+    t_on_reply("BACK");
+    t_relay();
+}
+onreply_route[BACK] { rtpengine_manage("replace-origin replace-session-connection"); }
+"""
+BODY = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {} RTP/AVP 0\r\n"
+
+
+@pytest.fixture(scope="module")
+def daemon() -> Iterator[int]:
+    """The port of a running daemon's control protocol."""
+    path = shutil.which("rtpengine")
+    if path is None:
+        assert os.environ.get("KAMAILIO_REQUIRED") != "1", "KAMAILIO_REQUIRED=1, and there is no rtpengine"
+        pytest.skip("needs Debian's rtpengine-daemon")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    directory = tempfile.mkdtemp(prefix="sip-test-rtpengine-")
+    options = ["--config-file=none", "--interface=127.0.0.1", f"--listen-ng=127.0.0.1:{port}", "--table=-1"]
+    options += ["--foreground", "--log-stderr", "--port-min=31000", "--port-max=31100", f"--recording-dir={directory}"]
+    process = subprocess.Popen([path, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+            caller.settimeout(0.2)
+            deadline = time.monotonic() + 15
+            while True:
+                assert process.poll() is None, "rtpengine ended at once"
+                assert time.monotonic() < deadline, "rtpengine does not answer"
+                try:
+                    caller.sendto(b"1 d7:command4:pinge", ("127.0.0.1", port))
+                    if b"pong" in caller.recv(1000):
+                        break
+                except OSError:
+                    time.sleep(0.05)
+        yield port
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def media_port(body: str) -> int:
+    match = re.search(r"m=audio (\d+)", body)
+    assert match is not None
+    return int(match[1])
+
+
+def test_a_call_through_the_daemon(daemon: int) -> None:
+    server = Server("rtpengine", our_command(), CFG.replace("PORT", str(daemon))).start()
+    try:
+        alice, bob = Agent("alice", "call", server.address), Agent("bob", "call", server.address)
+        sdp = "Content-Type: application/sdp"
+        invite = alice.request("INVITE", bob, headers=sdp, body=BODY.format(4000), call_id="daemon")
+        offered = bob.expect("INVITE")
+        assert 31000 <= media_port(offered.body) <= 31100
+        bob.reply(offered, 200, headers=sdp, body=BODY.format(5000))
+        answer = alice.expect(200)
+        assert 31000 <= media_port(answer.body) <= 31100
+        assert media_port(answer.body) != media_port(offered.body)
+        path = str(server.directory / "run" / "kamailio_ctl")
+        assert "success" in kamcmd(path, "rtpengine.ping", "all")
+        assert kamcmd(path, "rtpengine.get_hash_total").strip() == "1"
+        alice.request("BYE", call_id="daemon", cseq=2, to_tag=answer.to_tag)
+        alice.expect(200, "BYE")
+        assert server.wait_log("BYE: 1")
+        assert "INVITE: 1 [RTP: 0 bytes, 0 packets, 0 errors; RTCP: 0 bytes, 0 packets, 0 errors]" in server.log()
+        assert kamcmd(path, "rtpengine.get_hash_total").strip() in ("0", "1")
+        assert invite.call_id == "daemon"
+        alice.close()
+        bob.close()
+    finally:
+        server.stop()
