@@ -18,8 +18,6 @@ from kamailio_py.log import get_logger
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.records import Record, i64
 
-log = get_logger("rtpengine")
-
 CAPACITY = 256
 PERMANENT = -1
 LARGEST = 65535
@@ -78,8 +76,8 @@ def address_of(url: str) -> tuple[int, str, int]:
 class Proxies:
     """See the head of the file."""
 
-    def __init__(self, shm: SharedMemory, clock: Clock) -> None:
-        at = shm.reserve("rtpengine.nodes", "records", CAPACITY * State.SIZE, State, count=CAPACITY)
+    def __init__(self, shm: SharedMemory, clock: Clock, module: str = "rtpengine") -> None:
+        at = shm.reserve(f"{module}.nodes", "records", CAPACITY * State.SIZE, State, count=CAPACITY)
         self._states = (at + State.disabled_until) >> 3
         self._words = shm.i64
         self._now = clock.ms
@@ -119,7 +117,8 @@ class Proxies:
 class Line:
     """This process's sockets to the proxies."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: str = "rtpengine") -> None:
+        self._log = get_logger(module)
         self._sockets: dict[str, socket.socket] = {}
 
     def ask(self, node: Node, cookie: str, body: str, tries: int, timeout: float, tos: int = -1) -> str | None:
@@ -139,10 +138,10 @@ class Line:
                 except TimeoutError:
                     continue
         except OSError as error:
-            log.err(f"can't send command to RTPEngine <{node.url}> ({error})")
+            self._log.err(f"can't send command to proxy <{node.url}> ({error})")
             self._sockets.pop(node.url, None)
             return None
-        log.err(f"timeout waiting reply for command from RTPEngine <{node.url}>")
+        self._log.err(f"timeout waiting reply for command from proxy <{node.url}>")
         return None
 
     def _socket(self, url: str, tos: int) -> socket.socket:

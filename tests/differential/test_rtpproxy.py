@@ -1,0 +1,186 @@
+"""rtpproxy: what both servers ask of the same stand-in, and what they make of SDP bodies; RPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kit.kamcmd import kamcmd
+from kit.room import Room
+from kit.rtpproxy import RtpProxy
+from kit.scene import Scene
+
+LAST = 'sl_send_reply("200", "done");'
+SDP = "Content-Type: application/sdp"
+BODY = (
+    "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
+    "a=rtpmap:0 PCMU/8000\r\n"
+)
+VIDEO = f"{BODY}m=video 4002 RTP/AVP 31\r\nc=IN IP4 10.2.2.2\r\na=rtcp:4003\r\nm=audio 0 RTP/AVP 0\r\n"
+
+proxies: dict[str, RtpProxy] = {}
+
+
+def proxy_of(directory: Path) -> None:
+    """A stand-in of the server's own."""
+    name = "real" if "-real-" in directory.name else "ours"
+    if name in proxies:
+        proxies.pop(name).close()
+    proxies[name] = RtpProxy()
+    config = directory / "test.cfg"
+    config.write_text(config.read_text().replace("@PROXY@", str(proxies[name].port)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_proxies_left() -> Iterator[None]:
+    yield
+    for proxy in proxies.values():
+        proxy.close()
+    proxies.clear()
+
+
+room = Room("rtpproxy", modules="ctl rtpproxy", last=LAST, prepare=proxy_of, params="""
+modparam("rtpproxy", "rtpproxy_sock", "udp:127.0.0.1:@PROXY@")
+modparam("rtpproxy", "rtpproxy_sock", "7 == udp:127.0.0.1:@PROXY@=2")
+modparam("rtpproxy", "extra_id_pv", "$avp(extra)")
+""")  # fmt: skip
+
+
+def asked(s: Scene) -> None:
+    """Note what the stand-in was asked since the last time."""
+    for command in proxies[s.server.name].asked:
+        s.note(command)
+    proxies[s.server.name].restart()
+
+
+SHOW = """
+    xlog("L_NOTICE", "$rm $hdr(X-Flags): $rc\\n");
+    msg_apply_changes();
+    xlog("L_NOTICE", "[$rb]\\n");
+"""
+FLAGS = ("", "a", "f", "r", "i", "e", "x", "w", "c", "o", "1", "2", "3", "b", "1b", "z20", "co", "cow", "l", "s")
+BODIES = (
+    VIDEO,
+    BODY.replace("s=-", "s=-\r\na=nortpproxy:yes"),
+    BODY.replace("10.1.1.1", "0.0.0.0"),
+    BODY.replace("IP4 10.1.1.1", "IP6 2001:db8::1"),
+    BODY.replace("c=IN IP4 10.1.1.1\r\n", ""),
+    BODY.partition("m=")[0],
+)
+
+
+@room.case("""
+route[offer] {
+    $avp(extra) = "id";
+    if ($hdr(X-IP) != $null) { rtpproxy_offer("$hdr(X-Flags)", "$hdr(X-IP)"); }
+    else { rtpproxy_offer("$hdr(X-Flags)"); }
+""" + SHOW + "}")  # fmt: skip
+def test_offer(s: Scene) -> None:
+    alice = s.agent("alice")
+    asked(s)
+    for header in [*(f"X-Flags: {flags}" for flags in FLAGS), "X-IP: 5.6.7.8"]:
+        alice.request("INVITE", headers=f"{header}\n{SDP}", body=BODY)
+        alice.expect(200)
+        asked(s)
+    for body in BODIES:
+        for flags in ("", "f", "r"):
+            alice.request("INVITE", headers=f"X-Flags: {flags}\n{SDP}", body=body, to_tag="t9")
+            alice.expect(200)
+            asked(s)
+
+
+@room.case("route[no_port] { rtpproxy_offer();" + SHOW + "}")
+def test_no_port(s: Scene) -> None:
+    alice = s.agent("alice")
+    proxies[s.server.name].answer = "E7"
+    alice.request("INVITE", headers=SDP, body=BODY)
+    alice.expect(200)
+    proxies[s.server.name].answer = ""
+    alice.request("INVITE")
+    alice.expect(200)
+    asked(s)
+
+
+@room.case("""
+route[commands] {
+    rtpproxy_answer(); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_destroy(); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_destroy("1"); xlog("L_NOTICE", "$rc\\n");
+    unforce_rtp_proxy(); xlog("L_NOTICE", "$rc\\n");
+    start_recording(); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_stream2uac("/x/y", "3"); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_stream2uas("/x/y", "-1"); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_stop_stream2uac(); xlog("L_NOTICE", "$rc\\n");
+    rtpproxy_stop_stream2uas(); xlog("L_NOTICE", "$rc\\n");
+    set_rtp_proxy_set("7"); xlog("L_NOTICE", "$rc\\n");
+    xlog("L_NOTICE", "[$rtppstat]\\n");
+}
+""")
+def test_commands(s: Scene) -> None:
+    alice = s.agent("alice")
+    asked(s)
+    alice.request("INFO", to_tag="t9")
+    alice.expect(200)
+    asked(s)
+
+
+@room.case("""
+route[call] {
+    rtpproxy_manage("co");
+    t_on_reply("CALL_REPLY");
+    t_relay();
+    exit;
+}
+onreply_route[CALL_REPLY] {
+    rtpproxy_manage("co");
+}
+""")
+def test_call(s: Scene) -> None:
+    """Offer and answer of a call, with SDP in the INVITE and without, and one that is refused."""
+    alice, bob = s.agents("alice", "bob")
+    asked(s)
+    for body in (BODY, ""):
+        invite = alice.request("INVITE", bob, headers=SDP if body else "", body=body, call_id=f"call-{bool(body)}")
+        bob.reply(bob.expect("INVITE"), 200, headers=SDP, body=BODY)
+        alice.ack(invite, alice.expect(200))
+        asked(s)
+    alice.request("INVITE", bob, headers=SDP, body=BODY, call_id="call-busy")
+    bob.reply(bob.expect("INVITE"), 486)
+    alice.expect(486)
+    asked(s)
+
+
+@room.case("route[manage] { rtpproxy_manage();" + SHOW + "}")
+def test_manage(s: Scene) -> None:
+    alice = s.agent("alice")
+    asked(s)
+    for method, body in (("BYE", ""), ("INVITE", ""), ("PRACK", BODY), ("UPDATE", BODY), ("CANCEL", "")):
+        alice.request(method, to_tag="t9", headers=SDP if body else "", body=body)
+        if method != "CANCEL":
+            alice.expect(200)
+        s.fence()
+        asked(s)
+
+
+@room.case('route[rpc] { rtpproxy_offer(); xlog("L_NOTICE", "$rc\\n"); }')
+def test_rpc(s: Scene) -> None:
+    s.mask(r"recheck: -?\d+")
+    port = proxies[s.server.name].port
+
+    def told(*words: str) -> None:
+        said = kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), *words)
+        s.note(f"$ {' '.join(words)}\n{said}".replace(str(port), "PROXY"))
+
+    alice = s.agent("alice")
+    told("rtpproxy.list")
+    told("rtpproxy.enable", f"udp:127.0.0.1:{port}", "0")
+    told("rtpproxy.enable", "nosuch", "0")
+    told("rtpproxy.enable")
+    told("rtpproxy.list")
+    alice.request("INVITE", headers=SDP, body=BODY)
+    alice.expect(200)
+    told("rtpproxy.enable", f"udp:127.0.0.1:{port}", "1")
+    alice.request("INVITE", headers=SDP, body=BODY)
+    alice.expect(200)
+    asked(s)
