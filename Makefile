@@ -11,6 +11,11 @@ WORKERS ?= 2
 
 $(BIN)/kamailio-py: setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $@
+
+# what the tests need besides is a good deal more
+$(VENV)/for-tests: $(BIN)/kamailio-py
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 
@@ -19,12 +24,12 @@ run: $(BIN)/kamailio-py
 
 test: lint unit
 
-lint: $(BIN)/kamailio-py
+lint: $(VENV)/for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-unit: $(BIN)/kamailio-py
+unit: $(VENV)/for-tests
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 bench: $(BIN)/kamailio-py
