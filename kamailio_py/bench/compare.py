@@ -3,8 +3,8 @@
 The rule, for every figure that both reports have of the same server and scenario:
 
 1. The change is the ratio of the medians, after / before.
-2. Where both ran the same version of real Kamailio, its own change is what the machine did: ours is divided by it, and
-   its spread is added to the noise. (Not memory: that does not depend on how fast a machine is.)
+2. Where both ran the same version of real Kamailio, its own change is what the machine did: for CPU time and rates ours
+   is divided by it, and its spread is added to the noise. That server is the yardstick and gets no verdict.
 3. The noise is the spread of both sides added up; a spread is half of what lies between the smallest and the largest
    sample, as part of the median.
 4. It is a change if it is larger than the noise and larger than `THRESHOLD`; everything else is `same`. With fewer than
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from kamailio_py.bench import figures
 from kamailio_py.bench.figures import Figure, Measure
 from kamailio_py.bench.samples import Measured, Report
+from kamailio_py.bench.scenario import HALF
 
 THRESHOLD = 0.05
 LEAST = 3
@@ -57,42 +58,40 @@ class Change:
 def changes(before: Report, after: Report) -> list[Change]:
     """Every figure that both have and that both may report."""
     found = []
+    yardsticks = _yardsticks(before, after)
     for name, then in before.scenarios.items():
         now = after.scenarios.get(name)
         if now is None or then.problems or now.problems:
             continue
-        reference = _reference(before, after, then, now)
         for server in then.servers:
-            if server in now.servers:
-                found += _of_server(name, server, then, now, reference if server != reference else "")
+            if server in now.servers and server not in yardsticks:
+                found += _of_server(name, server, then, now, yardsticks)
     if not found:
         raise NotComparable("no scenario was measured on the same server in both and may be reported in both")
     return found
 
 
-def _reference(before: Report, after: Report, then: Measured, now: Measured) -> str:
-    """The real Kamailio that both ran on the scenario, "" if none."""
-    for name, server in before.servers.items():
-        same = after.servers.get(name, {}).get("version") == server["version"] != ""
-        if same and server["python"] is None and name in then.servers and name in now.servers:
-            return name
-    return ""
-
-
-def _of_server(scenario: str, server: str, then: Measured, now: Measured, reference: str) -> list[Change]:
-    found = []
-    rates = [
-        wanted
-        for wanted in figures.fixed_rates(then.servers[server])
-        if wanted in figures.fixed_rates(now.servers[server])
+def _yardsticks(before: Report, after: Report) -> list[str]:
+    """Servers that are the same in both: real Kamailio of one version."""
+    return [
+        name
+        for name, server in before.servers.items()
+        if server["python"] is None and server["version"]
+        if after.servers.get(name, {}).get("version") == server["version"]
     ]
-    for measure in (*figures.COMPARED, *(figures.latency(wanted) for wanted in rates)):
+
+
+def _of_server(scenario: str, server: str, then: Measured, now: Measured, yardsticks: list[str]) -> list[Change]:
+    found = []
+    old_rates, new_rates = (figures.fixed_rates(one.servers[server]) for one in (then, now))
+    latencies = [figures.latency(rate) for rate in old_rates if rate in new_rates and rate != HALF]
+    for measure in (*figures.COMPARED, *latencies):
         old, new = measure.of(then.servers[server]), measure.of(now.servers[server])
         if old is None or new is None or not old.value or not new.value:
             continue
         machine, noise = 1.0, old.spread + new.spread
-        if reference and measure.unit != "B":
-            first, second = measure.of(then.servers[reference]), measure.of(now.servers[reference])
+        if yardsticks and measure.unit in ("us", "/s"):
+            first, second = measure.of(then.servers[yardsticks[0]]), measure.of(now.servers[yardsticks[0]])
             if first and second and first.value and second.value:
                 machine = second.value / first.value
                 noise += first.spread + second.spread

@@ -104,5 +104,5 @@ HELD_SUSPEND = Measure(
     "CPU of suspending one", "us", False, lambda samples: [counts[-1].suspend_us for counts in samples.held if counts]
 )
 
-COMPARED = (CPU, FULL, SATURATION, HELD_SHARED, HELD_PROBE, HELD_SUSPEND, STARTED, SHARED, PRIVATE)
+COMPARED = (CPU, FULL, SATURATION, HELD_SHARED, HELD_PROBE, HELD_SUSPEND, STARTED, PRIVATE)
 """What `kambench compare` looks at."""

@@ -73,7 +73,10 @@ class Held:
 
 @dataclass
 class Samples:
-    """One scenario on one server, one entry for each round."""
+    """One scenario on one server, one entry for each round.
+
+    `repeated` counts stretches that lost answers and were repeated.
+    """
 
     load: list[Load] = field(default_factory=list)
     rates: list[list[Step]] = field(default_factory=list)
@@ -86,6 +89,7 @@ class Samples:
     started: list[float] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     def count(self, what: str, outcome: Outcome) -> None:
         """Note what makes the samples unusable: answers lost or wrong though nobody overloaded the server."""

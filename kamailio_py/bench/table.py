@@ -231,6 +231,10 @@ def verdict(report: Report) -> RenderableType:
         elif one.incomplete:
             lines.append(Text(f"{name}: latencies are not reported:", style="bold red"))
             lines += [Text(f"  {text}") for text in one.incomplete]
+    repeated = {name: sum(one.servers[name].repeated for one in report.scenarios.values()) for name in report.servers}
+    if any(repeated.values()):
+        told = ", ".join(f"{name} {count}" for name, count in repeated.items() if count)
+        lines.append(Text(f"stretches that lost answers and were repeated: {told}", style="dim"))
     loaded = [samples for one in usable(report, LOADED) for samples in one.servers.values()]
     if any(figures.limited_by_generator(samples) for samples in loaded):
         lines.append(Text("> the generator was at its limit: the server could do more", style="dim"))
