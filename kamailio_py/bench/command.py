@@ -165,7 +165,7 @@ def chosen(commands: tuple[str, ...], python: str | None) -> list[servers.Kind]:
 def measured(plan: Plan) -> samples.Report:
     """Run it, with a line on the terminal that says how far it has come."""
     transports = dict.fromkeys(one.transport for one in plan.scenarios)
-    about = machine.describe()
+    about, commit = machine.describe(), machine.commit()
     own = interpreter.describe(sys.executable)
     columns = (
         TextColumn("{task.description}"),
@@ -193,7 +193,7 @@ def measured(plan: Plan) -> samples.Report:
             ceilings[transport].append(machine.ceiling(transport, plan.seconds))
     return samples.Report(
         machine=about,
-        commit=machine.commit(),
+        commit=commit,
         version=__version__,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         options={"rounds": plan.rounds, "seconds": plan.seconds, "cfg": str(plan.cfg or ""), "rates": list(plan.rates)},
