@@ -39,7 +39,7 @@ class What(IntEnum):
 
 SENTENCES = {
     What.CREATED: "received, transaction {index}:{label} created",
-    What.SUSPENDED: "suspended at {place}",
+    What.SUSPENDED: "suspended as {index}:{label} at {place}",
     What.WAITING: "timer set, due in {detail} ms",
     What.QUEUED: "put into the queue",
     What.TAKEN: "taken out of the queue",

@@ -23,7 +23,7 @@ def test_the_timeline_of_a_suspended_request() -> None:
     steps = re.findall(r"^ +([0-9.]+) s  (.*?) +process (\d+) \((.*)\)$", shown, re.MULTILINE)
     assert [re.sub(r"\d+:\d+", "I:L", what) for _, what, _, _ in steps] == [
         "received, transaction I:L created",
-        "suspended at async.cfg:75",
+        "suspended as I:L at async.cfg:75",
         "timer set, due in 4000 ms",
         "put into the queue",
         "taken out of the queue",

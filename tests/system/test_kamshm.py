@@ -219,7 +219,7 @@ def test_what_was_answered_is_shown_with_its_reply_and_its_story(shared: tuple[S
     assert story["complete"]
     events = story["events"]
     assert [event["event"] for event in events] == ["created", "suspended", "queued", "taken", "resumed", "replied"]
-    assert events[1]["text"] == f"suspended at test.cfg:{line_of('async_task_route(')}"
+    assert events[1]["text"] == f"suspended as {row['transaction']} at test.cfg:{line_of('async_task_route(')}"
     assert events[4]["text"] == "resumed, route[LATER] runs"
     assert events[0]["pid"] == shown["suspended"]["by"]["pid"] != events[3]["pid"]
     assert events[3]["process"] == "Async Task Worker - default"
