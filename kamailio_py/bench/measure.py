@@ -68,7 +68,9 @@ class Plan:
 def run(plan: Plan, say: Say) -> dict[str, Measured]:
     """All rounds; `say` hears what is done next."""
     measured = {
-        one.name: Measured(one.title, one.unit, one.kind, one.delay_ms, {kind.name: Samples() for kind in plan.kinds})
+        one.name: Measured(
+            one.name, one.title, one.unit, one.kind, one.delay_ms, {kind.name: Samples() for kind in plan.kinds}
+        )
         for one in plan.scenarios
     }
     port = free_port()

@@ -106,8 +106,9 @@ class Samples:
 
 @dataclass
 class Measured:
-    """One scenario: its title, in what it is counted, and its samples by server."""
+    """One scenario: its name and title, in what it is counted, and its samples by server."""
 
+    name: str
     title: str
     unit: str
     kind: str

@@ -55,13 +55,13 @@ def _names(report: Report) -> list[str]:
 
 def _table(report: Report, title: str, ratios: bool = True) -> Table:
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    made.add_column(title, no_wrap=True)
+    made.add_column(title)
     names = _names(report)
     for name in names:
-        made.add_column(name, justify="right", no_wrap=True)
+        made.add_column(name, justify="right")
     if ratios:
         for name in names[1:]:
-            made.add_column(f"/ {name}", justify="right", no_wrap=True)
+            made.add_column(f"/ {name}", justify="right")
     return made
 
 
@@ -119,7 +119,7 @@ def cpu(report: Report) -> Table | None:
     found = usable(report, LOADED)
     made = _table(report, "CPU, all processes")
     for one in found:
-        _row(made, f"{one.title}, per {one.unit}", _of(report, one, figures.CPU), microseconds)
+        _row(made, f"{one.name}, per {one.unit}", _of(report, one, figures.CPU), microseconds)
     return made if found else None
 
 
@@ -129,18 +129,18 @@ def throughput(report: Report) -> Table | None:
     made = _table(report, "Saturation")
     for one in found:
         marks = [">" if figures.limited_by_generator(one.servers[name]) else "" for name in _names(report)]
-        _row(made, f"{one.title}, {one.unit}s", _of(report, one, figures.SATURATION), rate, marks=marks)
+        _row(made, f"{one.name}, {one.unit}s", _of(report, one, figures.SATURATION), rate, marks=marks)
     return made if found else None
 
 
 def latency(report: Report) -> Table | None:
-    made = _table(report, "Latency " + " / ".join(f"p{percent:g}" for percent in PERCENTILES), ratios=False)
+    made = _table(report, "Latency, ms: " + " / ".join(f"p{percent:g}" for percent in PERCENTILES), ratios=False)
     for one in usable(report, LOADED):
         by_server = [figures.fixed_rates(one.servers[name]) for name in _names(report)]
         for wanted in dict.fromkeys(key for rates in by_server for key in rates):
             beyond = f" beyond the {one.delay_ms:g} ms" if one.delay_ms else ""
             at = "half load" if wanted == "half" else f"{float(wanted):,.0f} {one.unit}s/s"
-            made.add_row(f"{one.title}{beyond}, {at}", *(_percentiles(rates.get(wanted, [])) for rates in by_server))
+            made.add_row(f"{one.name}{beyond}, {at}", *(_percentiles(rates.get(wanted, [])) for rates in by_server))
     return made if made.row_count else None
 
 
@@ -150,7 +150,7 @@ def _percentiles(steps: list[Step]) -> str:
     if not all(step.complete for step in steps):
         return f"{sum(step.lost for step in steps)} lost"
     found = figures.together(steps)
-    return " / ".join(f"{found.percentile(percent) * 1e3:.2f}" for percent in PERCENTILES) + " ms"
+    return " / ".join(f"{found.percentile(percent) * 1e3:.2f}" for percent in PERCENTILES)
 
 
 def suspended(report: Report) -> Table | None:
@@ -203,9 +203,7 @@ def render_changes(before: Report, after: Report, found: list[Change], everythin
     """What got better or worse, with `everything` also what did not change."""
     made = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("SCENARIO", "SERVER", "FIGURE", "BEFORE", "AFTER", "MACHINE", "CHANGE", "NOISE", ""):
-        made.add_column(
-            column, no_wrap=True, justify="left" if column in ("SCENARIO", "SERVER", "FIGURE", "") else "right"
-        )
+        made.add_column(column, justify="left" if column in ("SCENARIO", "SERVER", "FIGURE", "") else "right")
     styles = {WORSE: "bold red", BETTER: "green"}
     for one in found:
         if everything or one.verdict in styles:

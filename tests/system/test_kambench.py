@@ -152,7 +152,7 @@ def test_ours_is_measured_by_the_command(run: tuple[subprocess.CompletedProcess[
     assert samples["load"][0]["answered"] > 10
     assert samples["shared"][0] > 100_000
     assert samples["processes"][0] >= 5
-    assert "INFO, async_task_route, t_reply" in done.stdout
+    assert "async-task, per request" in done.stdout
 
 
 def test_the_report_says_which_python_it_was(

@@ -52,8 +52,10 @@ def report(ours: Samples, real: Samples | None = None, **other: Any) -> Report:
         servers=about,
         generator={"python": PYTHON, "ceiling": {"udp": [90000.0, 91000.0]}},
         scenarios={
-            "options-stateless": Measured("OPTIONS", "request", "requests", 0, servers),
-            "suspend-capacity": Measured("Many", "request", "suspended", 0, dict.fromkeys(servers, held)),
+            "options-stateless": Measured("options-stateless", "OPTIONS", "request", "requests", 0, servers),
+            "suspend-capacity": Measured(
+                "suspend-capacity", "Many", "request", "suspended", 0, dict.fromkeys(servers, held)
+            ),
         },
     )
 
@@ -160,7 +162,7 @@ def test_the_command_says_what_got_worse(tmp_path: Path) -> None:
 def test_the_tables_have_medians_spread_and_ratios(capsys: pytest.CaptureFixture[str]) -> None:
     show(table.render(report(measured(STEADY), measured([50.0, 50.5, 49.5]))))
     out = " ".join(capsys.readouterr().out.split())
-    assert "OPTIONS, per request 100.0 us ±1% 50.0 us ±1% 2.00" in out
+    assert "options-stateless, per request 100.0 us ±1% 50.0 us ±1% 2.00" in out
     assert "5,000: shared memory, each 2,000 B ±0%" in out
     assert "Python 3.11.2 (/usr/bin/python3; optimised with profiles)" in out
 
