@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pytest
 
 from kamailio_py.db.tables import create_sqlite
 
-from .agent import Agent
+from .agent import PATIENCE, Agent
 from .digest import authorization, challenge_of
 from .kamcmd import kamcmd
 from .room import Case, Pairs, Room
@@ -47,6 +48,7 @@ def make_database(path: Path) -> None:
     """Kamailio's tables, and the columns that the comment at the head of the stock config adds for WITH_ACCDB."""
     create_sqlite(str(path))
     with sqlite3.connect(path) as made:
+        made.execute("PRAGMA journal_mode = WAL")  # cases read while servers write
         for table in ("acc", "missed_calls"):
             for column in _ACC_COLUMNS:
                 made.execute(f"ALTER TABLE {table} ADD COLUMN {column} VARCHAR(128) NOT NULL DEFAULT ''")
@@ -171,10 +173,9 @@ def answered(caller: Agent, called: Agent, headers: str = "") -> tuple[Sip, Sip,
 
 def with_credentials(agent: Agent, challenged: Sip, reply: Sip, **changes: Any) -> Sip:
     """The same request once more, with credentials for the challenge of `reply`."""
-    proxy = reply.status == 407
-    header = "Proxy-Authorization" if proxy else "Authorization"
+    header = "Proxy-Authorization" if reply.status == 407 else "Authorization"
     line = authorization(
-        challenge_of(reply), challenged.method, challenged.uri, agent.name, header=header,
+        challenge_of(reply), challenged.method, changes.pop("uri", challenged.uri), agent.name, header=header,
         **({"password": PASSWORD} | changes),
     )  # fmt: skip
     text = challenged.text.replace(f"CSeq: {challenged.cseq} ", f"CSeq: {challenged.cseq + 1} ", 1)
@@ -211,10 +212,13 @@ def subscribers(scene: Scene, *agents: Agent, domain: str = DOMAIN) -> None:
         insert(scene, "subscriber", username=agent.name, domain=domain, password=PASSWORD)
 
 
-def note_rows(scene: Scene, query: str, *values: Any) -> None:
-    """Note what a query finds."""
+def note_rows(scene: Scene, count: int, query: str, *values: Any) -> None:
+    """Note what a query finds, once that is `count` rows or time is up."""
     connection = database(scene)
-    for row in connection.execute(query, values):
+    deadline = time.monotonic() + PATIENCE
+    while len(rows := connection.execute(query, values).fetchall()) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for row in rows:
         scene.note(str(row))
     connection.close()
 
