@@ -171,6 +171,7 @@ def test_call(s: Scene, over: str) -> None:
     final = alice.expect(200, "INVITE")
     alice.ack(sent, final)
     bob.expect("ACK")
+    rows(s, acc=1)  # Kamailio gives up a row when another process writes to sqlite
     alice.within("BYE", sent, final, cseq=3)
     bob.reply(bob.expect("BYE"), 200)
     alice.expect(200, "BYE")
