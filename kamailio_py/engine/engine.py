@@ -6,6 +6,8 @@ network ends here: it is logged, counted and forgotten.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
@@ -182,6 +184,17 @@ class Engine:
                 return True
         forward_reply(core, msg)
         return True
+
+    @contextmanager
+    def prefixed(self, ctx: Context) -> Iterator[None]:
+        """For as long as another message is worked on than the one received: log_prefix is of that one."""
+        before = settings.prefix
+        if self._prefix is not None:
+            self._set_prefix(ctx)
+        try:
+            yield
+        finally:
+            settings.prefix = before
 
     def _set_prefix(self, ctx: Context) -> None:
         """Have log_prefix stand in every line while this message is worked on; with mode 1 evaluated for each."""

@@ -71,7 +71,9 @@ class Failures:
     def _run(self, ctx: Context, t: Transaction, route: int, kind: RouteType) -> None:
         tm = self.tm
         tm.server.trace(_ROUTE, t.index, t.label, route)
-        if tm.core.run(tm.core.program.entries[route], ctx, kind) < 0:
+        with tm.core.engine.prefixed(ctx):
+            result = tm.core.run(tm.core.program.entries[route], ctx, kind)
+        if result < 0:
             log.dbg("negative return code in failure route")
 
     def _end(self, ctx: Context, t: Transaction) -> None:

@@ -89,7 +89,7 @@ class House:
     def receive(self, text: str, source: tuple[str, int] = CLIENT) -> None:
         """A datagram comes in."""
         if self._engine is None:
-            self._engine = Engine(self.core)
+            self.core.engine = self._engine = Engine(self.core)
         self._engine.receive(text, *source, self.socket)
 
     def request(
