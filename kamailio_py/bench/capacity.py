@@ -50,8 +50,8 @@ def measure(server: Server, scenario: Scenario, most: int | None, samples: Sampl
         have, memory = 0, processes.memory(server.pid)
         for count in counts(scenario, most):
             before = processes.cpu(server.pid)
-            if not put_aside(wire, suspended, pace, count - have):
-                samples.problem(f"no answer while {count} were being suspended")
+            if fault := put_aside(wire, suspended, pace, count - have):
+                samples.problem(f"{fault} while {count} were being suspended")
                 break
             suspending = processes.cpu(server.pid) - before
             # Read before the probes: what they leave behind is used for the next that are suspended.
@@ -77,8 +77,8 @@ def measure(server: Server, scenario: Scenario, most: int | None, samples: Sampl
         wire.close()
 
 
-def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int) -> bool:
-    """Have `count` suspended, none of which is answered; False if the server stops answering in between."""
+def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int) -> str:
+    """Have `count` suspended; "" if the server goes on answering others and none of these, else what went wrong."""
     while count > 0:
         for _ in range(min(BURST, count)):
             suspended.begin(suspended.next, wire.send)
@@ -86,8 +86,13 @@ def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int) 
         count -= BURST
         pace.begin(pace.next, wire.send)
         deadline = time.monotonic() + PATIENCE
-        while not any(pace.react(data, wire.send) == pace.next for data in wire.receive(0.5)):
+        answered = False
+        while not answered:
             if time.monotonic() > deadline:
-                return False
+                return "no answer"
+            for data in wire.receive(0.5):
+                if suspended.number(data) >= 0:
+                    return "some went on already"
+                answered = answered or pace.react(data, wire.send) == pace.next
         pace.next += 1
-    return True
+    return ""

@@ -109,6 +109,11 @@ def test_wrong_answers_are_refused() -> None:
     assert "SIP/2.0 404 Stub" in found.problems[0]
 
 
+def test_what_does_not_stay_suspended_is_refused() -> None:
+    found = measured(stub(), what="suspend-capacity")
+    assert found.problems == ["stub: some went on already while 100 were being suspended"]
+
+
 def test_servers_that_answer_differently_are_refused() -> None:
     found = measured(stub(name="one"), stub("--header", "other", name="two"))
     assert found.servers["one"].problems == found.servers["two"].problems == []
