@@ -127,11 +127,14 @@ class Replies:
         if not route:
             return True
         msg.flags = t.get(Cell.message_flags)
+        flags = msg.branch_flags = t.branch_get(number, Branch.branch_flags)
         ctx = tm.state.context(t, msg)
         ctx.branch = number
         tm.server.trace(_ROUTE, t.index, t.label, route)
         if tm.core.run(tm.core.program.entries[route], ctx, RouteType.TM_ONREPLY) < 0:
             log.dbg("negative return code in onreply_route")
+        if msg.branch_flags != flags:
+            t.branch_set(number, Branch.branch_flags, msg.branch_flags)
         tm.state.save_run(ctx, t)
         if t.branch_flags(number) & _HELD:
             return False

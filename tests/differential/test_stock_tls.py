@@ -1,0 +1,132 @@
+"""The stock config with TLS and JSON-RPC over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from kit import certificates
+from kit.scene import Scene
+from kit.stock import DOMAIN, Stock, answered, invite, note_accounting, phone, phones, register
+
+TLS_CFG = """
+[server:default]
+method = TLSv1.2+
+verify_certificate = no
+require_certificate = no
+certificate = {0}/server.pem
+private_key = {0}/server.key
+
+[client:default]
+verify_certificate = no
+require_certificate = no
+"""
+
+
+def tls_cfg(directory: Path) -> None:
+    (directory / "tls.cfg").write_text(TLS_CFG.format(certificates.directory()))
+
+
+room = Stock(
+    "stock-tls",
+    "TLS",
+    local='#!subst "!/etc/kamailio/tls.cfg!@DIR@/tls.cfg!"',
+    listen=("tls:127.0.0.1",),
+    prepare=tls_cfg,
+)
+web = Stock("stock-web", "JSONRPC", listen=("tcp:127.0.0.1",))
+
+
+@room.one
+def test_keepalive(s: Scene) -> None:
+    alice = phone(s, "alice", "tls")
+    alice.request("OPTIONS", uri=f"sip:{DOMAIN}")
+    alice.expect(200)
+
+
+@room.one
+def test_register(s: Scene) -> None:
+    """New, refreshed, removed."""
+    alice = phone(s, "alice", "tls")
+    register(alice)
+    register(alice, cseq=2)
+    register(alice, cseq=3, headers="Expires: 0")
+    sent = invite(alice, alice.name)
+    alice.ack(sent, alice.expect(404))
+
+
+@room.each("caller", "called")
+def test_call(s: Scene, who: str) -> None:
+    alice, bob = phones(s, "alice", "bob", over="tls")
+    register(bob)
+    sent, received, final = answered(alice, bob)
+    if who == "caller":
+        alice.within("BYE", sent, final, cseq=2)
+        bob.reply(bob.expect("BYE"), 200)
+        alice.expect(200, "BYE")
+    else:
+        bob.within("BYE", received, final, cseq=1, callee=True)
+        alice.reply(alice.expect("BYE"), 200)
+        bob.expect(200, "BYE")
+    note_accounting(s)
+
+
+@room.each("udp-tls", "tls-udp")
+def test_between_transports(s: Scene, ways: str) -> None:
+    """Two Record-Routes where the transport changes."""
+    one, other = ways.split("-")
+    alice, bob = phone(s, "alice", one), phone(s, "bob", other)
+    register(bob)
+    sent, _, final = answered(alice, bob)
+    alice.within("BYE", sent, final, cseq=2)
+    bob.reply(bob.expect("BYE"), 200)
+    alice.expect(200, "BYE")
+
+
+@room.one
+def test_busy(s: Scene) -> None:
+    alice, bob = phones(s, "alice", "bob", over="tls")
+    register(bob)
+    sent = invite(alice, bob.name)
+    bob.reply(bob.expect("INVITE"), 486)
+    alice.ack(sent, alice.expect(486))
+    bob.expect("ACK")
+
+
+@room.one
+def test_cancelled(s: Scene) -> None:
+    alice, bob = phones(s, "alice", "bob", over="tls")
+    register(bob)
+    sent = invite(alice, bob.name)
+    received = bob.expect("INVITE")
+    bob.reply(received, 180)
+    alice.expect(180)
+    alice.cancel(sent)
+    alice.expect(200, "CANCEL")
+    bob.reply(bob.expect("CANCEL"), 200)
+    bob.reply(received, 487)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(487))
+
+
+ECHO = '{"jsonrpc": "2.0", "method": "core.echo", "params": ["a", 1], "id": 7}'
+
+
+@web.each(rpc=("/RPC", ECHO), fault=("/RPC", ECHO.replace("core.echo", "no.such")), other=("/index.html", ""))
+def test_http(s: Scene, row: tuple[str, str]) -> None:
+    """Commands over HTTP on the port of SIP; the connection is closed after the answer."""
+    path, body = row
+    client = s.stream("client")
+    client.raw(
+        f"POST {path} HTTP/1.1\r\nHost: {s.host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    )
+    client.expect_http()
+    client.expect_closed()
+
+
+@web.one
+def test_sip_beside_http(s: Scene) -> None:
+    alice = phone(s, "alice", "tcp")
+    register(alice)
+    alice.request("OPTIONS", uri=f"sip:{DOMAIN}")
+    alice.expect(200)
