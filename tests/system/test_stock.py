@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.server import Server, our_command, process_tree
-from tests.kit.stock import STOCK, Stock
+from tests.kit.stock import DOMAIN, STOCK, Stock
 
 pytestmark = pytest.mark.skipif(
     not STOCK.exists() and os.environ.get("KAMAILIO_REQUIRED") != "1", reason="needs Debian's kamailio.cfg"
@@ -179,3 +179,36 @@ def sipp_calls(stock: Server, where: Path, rate: int, calls: int) -> subprocess.
     finally:
         callee.terminate()
         callee.wait()
+
+
+def baresip(where: Path, name: str, stock: Server, *commands: str, seconds: int) -> subprocess.Popen[str]:
+    """A baresip registered as `name`, which answers by itself and ends after so many seconds."""
+    where.mkdir()
+    (where / "config").write_text(
+        "sip_listen 127.0.0.1:0\nmodule_path /usr/lib/baresip/modules\nmodule g711.so\nmodule_tmp account.so\n"
+        "module ausine.so\nmodule aufile.so\nmodule_app menu.so\naudio_source ausine,440\n"
+        "ausrc_srate 48000\nausrc_channels 2\n"
+        f"audio_player aufile,{where}/heard.wav\nnet_interface 127.0.0.1\n"
+    )
+    account = f"<sip:{name}@{DOMAIN};transport=udp>;auth_pass=none;answermode=auto;regint=600"
+    (where / "accounts").write_text(f'{account};outbound="sip:127.0.0.1:{stock.port}"\n')
+    words = [word for command in commands for word in ("-e", command)]
+    return subprocess.Popen(
+        ["baresip", "-f", str(where), "-t", str(seconds), *words],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def test_baresip_calls_baresip(stock: Server, tmp_path: Path) -> None:
+    """Two phones register, one calls the other, who answers."""
+    run("baresip", "-h")
+    called = baresip(tmp_path / "bob", "bob", stock, seconds=8)
+    control = f"unixs:{stock.directory}/run/kamailio_ctl"
+    deadline = time.monotonic() + 10
+    while "bob" not in run("kamcmd", "-s", control, "ul.dump").stdout and time.monotonic() < deadline:
+        time.sleep(0.1)
+    caller = baresip(tmp_path / "alice", "alice", stock, f"/dial sip:bob@{DOMAIN}", seconds=6)
+    said = caller.communicate(timeout=30)[0]
+    heard = called.communicate(timeout=30)[0]
+    assert "Call established" in said, said + heard
+    assert "Call established" in heard, said + heard
