@@ -102,7 +102,7 @@ class Via(Slotted):
         if match is not None and self.usual(match):
             return
         self.branch = self.received = self.rport = None
-        if text[start] == " ":
+        if text[start : start + 1] == " ":
             start += 1
         if text.startswith("SIP/2.0/", start):
             blank = text.find(" ", start, end)

@@ -84,7 +84,7 @@ def test_modules(scene: Scene) -> None:
     play(scene, [line for line in commands("modules") if " sl" not in line and "tmx" not in line])
 
 
-@room.case("route[transactions] { t_newtran(); t_suspend(); }")
+@room.case("route[transactions] { t_set_fr(0, 20000); t_newtran(); t_suspend(); }")
 def test_transactions(scene: Scene) -> None:
     alice = scene.agent("alice")
     invite = alice.request("INVITE", call_id="rpc-invite")

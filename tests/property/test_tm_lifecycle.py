@@ -91,6 +91,14 @@ class Lifecycle(RuleBasedStateMachine):
             self.house.tm.u32[(offset + Cell.method) >> 2] == method for offset in self.house.tm.table.table.walk(index)
         )
 
+    def awaited(self, text: str) -> bool:
+        """Is there the branch that sent this? A reply for one of a transaction before it passes without state."""
+        found = self.house.tm.matching.reply(Message(answer(text, 100)))
+        if found is None:
+            return False
+        self.house.tm.table.release(found[0])
+        return True
+
     def anew(self, text: str) -> None:
         """If the request comes after its transaction is over, its answers are counted from the start."""
         if not self.alive(text):
@@ -122,7 +130,7 @@ class Lifecycle(RuleBasedStateMachine):
     @precondition(lambda self: any(not text.startswith("SIP/2.0") for text, _ in self.house.sent))
     @rule(data=st.data(), status=st.one_of(st.sampled_from([100, 180, 183]), FINALS))
     def reply(self, data: Any, status: int) -> None:
-        sent = [text for text, _ in self.house.sent if not text.startswith(("SIP/2.0", "ACK")) and self.alive(text)]
+        sent = [text for text, _ in self.house.sent if not text.startswith(("SIP/2.0", "ACK")) and self.awaited(text)]
         if sent:
             self.house.receive(answer(data.draw(st.sampled_from(sent)), status), CALLEE)
 

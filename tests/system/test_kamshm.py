@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -534,7 +535,9 @@ def test_options_stand_before_or_behind(shared: tuple[Server, Client]) -> None:
 def test_watch_goes_on_until_it_is_interrupted(shared: tuple[Server, Client]) -> None:
     server, client = shared
     words = [*KAMSHM, "-i", name_of(server), "queue", "default", "--json", "--watch", "0.2"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as watching:
+    # where the tests run in the background of a shell SIGINT is ignored, and children inherit that
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True, preexec_fn=heed) as watching:
         assert watching.stdout is not None
         first = json.loads(watching.stdout.readline())[0]
         for _ in range(5):
