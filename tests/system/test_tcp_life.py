@@ -192,6 +192,7 @@ def test_who_takes_nothing_is_let_go(server: Server, view: View) -> None:
     """A client that does not read: its answers wait, up to a limit; nobody else is kept waiting."""
     with Client(server, receive_buffer=4096) as slow:
         slow.socket.settimeout(10)
+        assert until(lambda: view.opened)
         try:
             for _ in range(2000):
                 slow.socket.sendall(request("long"))
