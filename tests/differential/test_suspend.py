@@ -145,6 +145,7 @@ def test_suspend_timeout(s: Scene) -> None:
     alice = s.agent("alice")
     alice.request("MESSAGE", headers="X-Key: to")
     alice.expect(408)
+    s.server.settle()  # the reply is out before the transaction is put on the wait timer
     resume(s, "to", "SUSPEND_TIMEOUT")
     alice.listen(0.1)
 

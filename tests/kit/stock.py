@@ -224,10 +224,9 @@ def note_rows(scene: Scene, count: int, query: str, *values: Any) -> None:
 
 
 def note_accounting(scene: Scene) -> None:
-    """Note what acc has logged in this case."""
+    """Note what acc has logged in this case, in the order of the alphabet: several processes write it."""
     scene.fence()
     scene.server.settle()
-    for line in scene.server.log(scene._log_from).split("\n"):
-        _, found, text = line.partition("ACC: ")
-        if found:
-            scene.note(re.sub(r"timestamp=\d{10}(?!\d)", "timestamp=T", text))
+    lines = [line.partition("ACC: ")[2] for line in scene.server.log(scene._log_from).split("\n") if "ACC: " in line]
+    for text in sorted(re.sub(r"timestamp=\d{10}(?!\d)", "timestamp=T", line) for line in lines):
+        scene.note(text)
