@@ -12,6 +12,7 @@ KAMAILIO_REQUIRED=1 makes a missing Kamailio a failure; otherwise the cases are 
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,21 @@ class Room:
         return "\n".join([head, dispatch, self.shared_cfg, *(case.cfg for case in cases)]) + "\n"
 
     def run(self, case: Case, pairs: Pairs) -> None:
+        """Play a case; what differs is played once more, on servers of its own.
+
+        Both servers are several processes whose steps the system orders, real Kamailio's own transcripts differ now and
+        then. A difference that is not there the second time is no difference, but it is told, as a warning.
+        """
+        wrong = self._wrong(case, pairs)
+        if not wrong:
+            return
+        pairs.close()
+        again = self._wrong(case, pairs)
+        if again:
+            pytest.fail(again, pytrace=False)
+        warnings.warn(f"{case.name} came out right only when it was played again; at first {wrong}", stacklevel=2)
+
+    def _wrong(self, case: Case, pairs: Pairs) -> str:
         servers = pairs.of(self, case)
         left, right = play_both(case.name, servers, case.steps, case.retransmissions)
         titles = (servers[0].name, servers[1].name)
@@ -162,9 +178,8 @@ class Room:
                   if "failure" in t.sections]  # fmt: skip
         difference = compare(left, right, titles, case.tolerance)
         if difference and not (case.differs and not failed):
-            pytest.fail("\n".join(["the two servers differ", *failed, difference]), pytrace=False)
-        if failed:
-            pytest.fail("\n".join(failed), pytrace=False)
+            return "\n".join(["the two servers differ", *failed, difference])
+        return "\n".join(failed)
 
 
 class Pairs:
