@@ -246,8 +246,18 @@ def test_the_death_of_tcp_main_costs_no_connection(server: Server, view: View) -
         assert view.pid("tcp main process") != victim
 
 
-def test_requests_over_one_outgoing_connection(server: Server, view: View) -> None:
+@pytest.fixture
+def patient() -> Iterator[Server]:
+    """A server of its own, which keeps connections and what waits for them."""
+    cfg = CFG.replace("tcp_connection_lifetime=3\n", "").replace("tcp_conn_wq_max=30000\n", "")
+    made = Server("ours", our_command(), cfg, listen=TCP)
+    yield made.start()
+    made.stop()
+
+
+def test_requests_over_one_outgoing_connection(patient: Server) -> None:
     """Two processes forward to the same place: one connection, nothing lost, nothing mixed up."""
+    server = patient
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as stack:
         host = f"127.0.0.1:{listener.getsockname()[1]};transport=tcp"
         clients = [stack.enter_context(Client(server)) for _ in range(6)]
@@ -263,7 +273,7 @@ def test_requests_over_one_outgoing_connection(server: Server, view: View) -> No
                         client.socket.sendall(request("relay", host, "X: " + "y" * 300 + "\r\n"))
                     sent += len(clients)
                 data = accepted.recv(65536)
-                assert data, "closed"
+                assert data, server.log()[-2000:]
                 text += data
             messages = text.split(b"\r\n\r\n")
             assert len(messages) == wanted + 1
