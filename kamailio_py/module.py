@@ -47,8 +47,8 @@ class Param:
     """A module parameter: `workers = Param(int, 1)`.
 
     On an instance the attribute is its value. With `setter` the named method is called for each modparam() line
-    instead. `name` is needed where Kamailio's name is no Python identifier. `unused` says that the parameter is
-    accepted and has no effect here (docs/compatibility.md lists it).
+    instead. `name` is needed where Kamailio's name is no Python identifier. `unused` says why the parameter is
+    accepted and has no effect here (config.without_effect; docs/compatibility.md lists it).
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Param:
         *,
         name: str = "",
         setter: str = "",
-        unused: bool = False,
+        unused: str = "",
     ) -> None:
         self.type = type
         self.default = default

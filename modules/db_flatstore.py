@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.connection import Connection
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.url import DbUrl
@@ -64,11 +65,11 @@ class DbFlatstore(Module):
     name = "db_flatstore"
     statistics_group = "flatstore"
 
-    flush = Param(int, 1, unused=True)
+    flush = Param(int, 1, unused=NOT_YET)
     encode_delimiter = Param(int, 1)
     field_delimiter = Param(str, "|")
     record_delimiter = Param(str, "\n")
-    escape_char = Param(str, "\\", unused=True)
+    escape_char = Param(str, "\\", unused=NOT_YET)
     file_suffix = Param(str, ".log")
 
     number = 0

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.connection import SqlConnection
 from kamailio_py.db.errors import ConnectionLost, DbError
 from kamailio_py.db.url import DbUrl
@@ -103,17 +104,17 @@ class DbMysql(Module):
     statistics_group = "mysql"
     statistics = ("driver_errors",)
 
-    ping_interval = Param(int, 300, unused=True)
-    connect_timeout = Param(int, 2, unused=True)
-    send_timeout = Param(int, 0, unused=True)
-    receive_timeout = Param(int, 0, unused=True)
-    retries = Param(int, 1, unused=True)
-    server_timezone = Param(int, 0, unused=True)
+    ping_interval = Param(int, 300, unused=NOT_YET)
+    connect_timeout = Param(int, 2, unused=NOT_YET)
+    send_timeout = Param(int, 0, unused=NOT_YET)
+    receive_timeout = Param(int, 0, unused=NOT_YET)
+    retries = Param(int, 1, unused=NOT_YET)
+    server_timezone = Param(int, 0, unused=NOT_YET)
     timeout_interval = Param(int, 2)
     auto_reconnect = Param(int, 1)
     insert_delayed = Param(int, 0)
     update_affected_found = Param(int, 0)
-    unsigned_type = Param(int, 0, unused=True)
+    unsigned_type = Param(int, 0, unused=NOT_YET)
     opt_ssl_mode = Param(int, 0)
 
     def mod_init(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine.forward import forward_reply
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param, Rank, function, pvar, rpc
@@ -56,8 +57,8 @@ class Sl(Module):
     default_reason = Param(str, "Internal Server Error")
     bind_tm = Param(int, 1)
     rich_redirect = Param(int, 0)
-    event_callback_fl_ack = Param(str, unused=True)
-    event_callback_lres_sent = Param(str, unused=True)
+    event_callback_fl_ack = Param(str, unused=KEMI)
+    event_callback_lres_sent = Param(str, unused=KEMI)
 
     def mod_init(self) -> None:
         core = self.core

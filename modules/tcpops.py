@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param, function, pvar
 from kamailio_py.script.context import Context
@@ -38,7 +39,7 @@ class Tcpops(Module):
     name = "tcpops"
     event_routes = ("tcp:closed", "tcp:reset", "tcp:timeout")
     closed_event = Param(int, 1)
-    event_callback = Param(str, "", unused=True)
+    event_callback = Param(str, "", unused=KEMI)
 
     def mod_init(self) -> None:
         core = self.core

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine import http
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
@@ -64,7 +65,7 @@ class Xhttp(Module):
     transformations = {"url": URL}
     url_match = Param(str, "")
     url_skip = Param(str, "")
-    event_callback = Param(str, "", unused=True)
+    event_callback = Param(str, "", unused=KEMI)
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)

@@ -167,7 +167,7 @@ class ParameterLines(Statements):
             self.error(at.position, 'expected "a", "A" or "c" value')
         elif name in _BEFORE_MEMORY and self.memory_is_made:
             self.error(at.position, _BEFORE_MEMORY[name])
-        elif name.startswith("tls_") and not parameter.effective:
+        elif name.startswith("tls_") and parameter.unused:
             self.warn(at.position, "tls-in-core support not compiled in")
 
     def _set(self, name: str, value: int | str, word: Token) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kamailio_py.config.without_effect import KEMI, MEMORY, NOT_YET, RAW_SOCKETS, SAME, SCTP, SENDING
+
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
@@ -15,7 +17,7 @@ class Parameter:
     ipv4, ipv6, host, proto, tls_method, listen, alias.
 
     `expected` is the error for a value that is none of these (empty: only "syntax error"); `bare` says that the error
-    is also given when the `=` is missing. `effective` is False for what is accepted and has no effect here.
+    is also given when the `=` is missing. `unused` says why one is accepted and has no effect here.
     """
 
     names: tuple[str, ...]
@@ -23,7 +25,7 @@ class Parameter:
     default: int | str | None
     expected: str
     bare: bool = False
-    effective: bool = True
+    unused: str = ""
 
     @property
     def name(self) -> str:
@@ -165,39 +167,48 @@ _TEXT_DEFAULTS = {
     "rundir": "/var/run/kamailio/",
 }
 
-_WITHOUT_EFFECT = frozenset(
-    words(
-        """
-    corelog disable_sctp enable_sctp kemi.event_route_callback kemi.onsend_route_callback kemi.pre_routing_callback
-    kemi.received_route_callback kemi.reply_route_callback log_engine_data log_engine_type mem_join mem_safety
-    mem_status_mode mem_summary memdbg mlock_pages pv_buffer_size pv_buffer_slots pv_cache_action pv_cache_limit
-    real_time route_locks_size rt_policy rt_prio rt_timer1_policy rt_timer1_prio rt_timer2_policy rt_timer2_prio
-    sctp_children shm_force_alloc sip_parser_log sip_parser_log_oneline sip_parser_mode sql_buffer_size tcp_fd_cache
-    tcp_poll_method tls_ca_list tls_certificate tls_handshake_timeout tls_method tls_private_key
-    tls_require_certificate tls_send_timeout tls_verify udp4_raw udp4_raw_mtu udp4_raw_ttl auto_bind_ipv6
-    bind_ipv6_link_local dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref dns_naptr_ignore_rfc dns_retr_no
-    dns_retr_time dns_sctp_pref dns_search_full_match dns_servers_no dns_slow_query_ms dns_srv_lb dns_tcp_pref
-    dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list fork_delay hdr_name_extra_chars http_reply_hack
-    ip_free_bind latency_cfg_log latency_limit_action latency_limit_cfg latency_limit_db latency_log mcast
-    mcast_loopback mcast_ttl modinit_delay msg_time onsend_route_reply phone2tel pmtu_discovery rev_dns sip_warning
-    tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_buf_write tcp_clone_rcvbuf
-    tcp_wait_data tcp_wq_blk_size tlslog
-    uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode wait_worker1_time
-    wait_worker1_usleep
-    """
-    )
-)
+_WITHOUT_EFFECT = {
+    KEMI: """
+        kemi.event_route_callback kemi.onsend_route_callback kemi.pre_routing_callback kemi.received_route_callback
+        kemi.reply_route_callback
+    """,
+    MEMORY: """
+        mem_join mem_safety mem_status_mode mem_summary memdbg pv_buffer_size pv_buffer_slots pv_cache_action
+        pv_cache_limit route_locks_size shm_force_alloc sql_buffer_size tcp_wq_blk_size
+    """,
+    SAME: """
+        tls_ca_list tls_certificate tls_handshake_timeout tls_method tls_private_key tls_require_certificate
+        tls_send_timeout tls_verify tlslog
+    """,
+    SCTP: "disable_sctp dns_sctp_pref enable_sctp sctp_children",
+    SENDING: "tcp_buf_write tcp_clone_rcvbuf tcp_fd_cache tcp_poll_method",
+    RAW_SOCKETS: "udp4_raw udp4_raw_mtu udp4_raw_ttl",
+    NOT_YET: """
+        auto_bind_ipv6 bind_ipv6_link_local corelog dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref
+        dns_naptr_ignore_rfc dns_retr_no dns_retr_time dns_search_full_match dns_servers_no dns_slow_query_ms
+        dns_srv_lb dns_tcp_pref dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list fork_delay
+        hdr_name_extra_chars http_reply_hack ip_free_bind latency_cfg_log latency_limit_action latency_limit_cfg
+        latency_limit_db latency_log log_engine_data log_engine_type mcast mcast_loopback mcast_ttl mlock_pages
+        modinit_delay msg_time onsend_route_reply phone2tel pmtu_discovery real_time rev_dns rt_policy rt_prio
+        rt_timer1_policy rt_timer1_prio rt_timer2_policy rt_timer2_prio sip_parser_log sip_parser_log_oneline
+        sip_parser_mode sip_warning tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_wait_data
+        uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode wait_worker1_time
+        wait_worker1_usleep
+    """,
+}
+"""Why -> names."""
 
 
 def _build() -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
+    unused = {name: why for why, text in _WITHOUT_EFFECT.items() for name in words(text)}
     for (kind, expected, bare), text in _TABLE.items():
         for word in text.split():
             spellings, _, number = word.partition("=")
             names = tuple(spellings.split("|"))
             default = int(number) if number else _TEXT_DEFAULTS.get(names[0])
             found.update(
-                dict.fromkeys(names, Parameter(names, kind, default, expected, bare, names[0] not in _WITHOUT_EFFECT))
+                dict.fromkeys(names, Parameter(names, kind, default, expected, bare, unused.get(names[0], "")))
             )
     return found
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import kamailio_py.modules
 from kamailio_py.config.parameters import PARAMETERS
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.engine.core import Core
 from kamailio_py.engine.core_functions import core_functions
 from kamailio_py.engine.registry import written_arguments
@@ -154,12 +155,18 @@ def _report(core: Core, reference: Path) -> Iterable[str]:
 
 
 def unused_parameters(ours: dict[str, type[Module]]) -> Iterable[str]:
+    """By why they have no effect, what is still to be done first."""
+    found: dict[str, dict[str, list[str]]] = {NOT_YET: {}}
+    for name, module in sorted(ours.items()):
+        for param in module.params().values():
+            if param.unused:
+                found.setdefault(param.unused, {}).setdefault(name, []).append(f"`{param.name}`")
     yield "### Module parameters that are accepted and have no effect"
     yield ""
-    for name, module in sorted(ours.items()):
-        names = [f"`{param.name}`" for param in module.params().values() if param.unused]
-        if names:
-            yield f"- {name}: " + " ".join(names)
+    for why, modules in found.items():
+        if modules:
+            yield f"- {why}:"
+            yield from (f"    - {name}: " + " ".join(names) for name, names in modules.items())
     yield ""
 
 
@@ -188,8 +195,13 @@ def core_report(core: Core, surface: dict[str, Any]) -> Iterable[str]:
     yield ""
     yield "### Global parameters that are accepted and have no effect"
     yield ""
-    quiet = sorted({parameter.names[0] for parameter in PARAMETERS.values() if not parameter.effective})
-    yield ", ".join(f"`{name}`" for name in quiet) + "."
+    quiet: dict[str, set[str]] = {NOT_YET: set()}
+    for parameter in PARAMETERS.values():
+        if parameter.unused:
+            quiet.setdefault(parameter.unused, set()).add(parameter.name)
+    for why, names in quiet.items():
+        if names:
+            yield f"- {why}: " + " ".join(f"`{name}`" for name in sorted(names))
 
 
 if __name__ == "__main__":

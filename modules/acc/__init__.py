@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import STR, Fixup
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import MEMORY, NOT_YET
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
 from kamailio_py.modules.acc.cdr import CallRecords
@@ -59,7 +60,7 @@ class Acc(Module):
     acc_prepare_always = Param(int, 0)
     reason_from_hf = Param(int, 0)
     acc_extra_nullable = Param(int, 0)
-    acc_extra_size = Param(int, 64, unused=True)
+    acc_extra_size = Param(int, 64, unused=MEMORY)
     log_flag = Param(int, -1)
     log_missed_flag = Param(int, -1)
     log_level = Param(int, 1)
@@ -83,7 +84,7 @@ class Acc(Module):
     time_attr = Param(str, "time_attr")
     time_exten = Param(str, "time_exten")
     time_format = Param(str, "%Y-%m-%d %H:%M:%S")
-    clone_msg = Param(int, 1, unused=True)
+    clone_msg = Param(int, 1, unused=NOT_YET)
     cdr_enable = Param(int, 0)
     cdr_skip = Param(str)
     cdr_log_enable = Param(int, 1)
@@ -91,7 +92,7 @@ class Acc(Module):
     cdr_facility = Param(str)
     cdr_extra = Param(str)
     cdr_extra_nullable = Param(int, 0)
-    cdr_extra_size = Param(int, 64, unused=True)
+    cdr_extra_size = Param(int, 64, unused=MEMORY)
     cdr_start_id = Param(str, "start_time")
     cdr_end_id = Param(str, "end_time")
     cdr_duration_id = Param(str, "duration")

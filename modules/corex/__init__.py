@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine.core import FAKED_REQUEST
 from kamailio_py.engine.forward import forward_reply
 from kamailio_py.log import get_logger
@@ -66,7 +67,7 @@ class Corex(Commands):
     nio_intercept = Param(int, 0)
     nio_min_msg_len = Param(int, 0)
     nio_msg_avp = Param(str)
-    evcb_reply_out = Param(str, unused=True)
+    evcb_reply_out = Param(str, unused=KEMI)
 
     _interceptor: Interceptor | None = None
 

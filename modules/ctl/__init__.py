@@ -11,6 +11,7 @@ import pwd
 from collections.abc import Iterator
 from typing import Any
 
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param, Rank, RpcFault, rpc
 from kamailio_py.rpc.binrpc import CORRUPTED, BinrpcError, Header, PacketType, fault_packet
@@ -40,7 +41,7 @@ class Ctl(Module):
     autoconversion = Param(int, 0)
     binrpc_max_body_size = Param(int, 32)
     binrpc_struct_max_body_size = Param(int, 8)
-    binrpc_buffer_size = Param(int, 1024, unused=True)
+    binrpc_buffer_size = Param(int, 1024, unused=MEMORY)
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.config.without_effect import MEMORY, NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.url import DbUrl
 from kamailio_py.log import get_logger
@@ -33,10 +34,10 @@ class DbText(Module):
     name = "db_text"
     statistics_group = "text"
 
-    db_mode = Param(int, 0, unused=True)
+    db_mode = Param(int, 0, unused=NOT_YET)
     emptystring = Param(int, 0)
-    file_buffer_size = Param(int, 16384, unused=True)
-    max_result_rows = Param(int, 100000, unused=True)
+    file_buffer_size = Param(int, 16384, unused=MEMORY)
+    max_result_rows = Param(int, 100000, unused=NOT_YET)
     default_connection = Param(str, "")
     db_delim = Param(str, ":")
 

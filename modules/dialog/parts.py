@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
+from kamailio_py.config.without_effect import DMQ, KEMI, NOT_YET
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param
 from kamailio_py.modules.dialog.record import Ident, View
@@ -45,19 +46,19 @@ class Parts(Module):
     bridge_controller = Param(str, "sip:controller@kamailio.org")
     bridge_contact = Param(str, "sip:controller@kamailio.org:5060")
     ruri_pvar = Param(str, "$ru")
-    initial_cbs_inscript = Param(int, 1, unused=True)
+    initial_cbs_inscript = Param(int, 1, unused=NOT_YET)
     send_bye = Param(int, 0)
-    wait_ack = Param(int, 1, unused=True)
+    wait_ack = Param(int, 1, unused=NOT_YET)
     ka_timer = Param(int, 0)
     ka_interval = Param(int, 0)
     ka_failed_limit = Param(int, 1)
     timeout_noreset = Param(int, 0)
-    timer_procs = Param(int, 0, unused=True)
-    track_cseq_updates = Param(int, 0, unused=True)
-    xavp_cfg = Param(str, unused=True)
-    event_callback = Param(str, unused=True)
-    enable_dmq = Param(int, 0, unused=True)
-    dlg_filter_mode = Param(int, 0, unused=True)
+    timer_procs = Param(int, 0, unused=NOT_YET)
+    track_cseq_updates = Param(int, 0, unused=NOT_YET)
+    xavp_cfg = Param(str, unused=NOT_YET)
+    event_callback = Param(str, unused=KEMI)
+    enable_dmq = Param(int, 0, unused=DMQ)
+    dlg_filter_mode = Param(int, 0, unused=NOT_YET)
     lreq_callee_headers = Param(str)
     h_id_start = Param(int, 0)
     h_id_step = Param(int, 1)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import KEMI, NOT_YET
 from kamailio_py.log import get_logger
 from kamailio_py.module import CfgVariable, ModuleError, Param, function, pvar
 from kamailio_py.modules.dispatcher.commands import Commands
@@ -88,11 +89,11 @@ class Dispatcher(Loading, Commands):
     outbound_proxy = Param(str)
     ds_default_socket = Param(str)
     ds_default_sockname = Param(str)
-    ds_timer_mode = Param(int, 0, unused=True)
-    event_callback = Param(str, unused=True)
-    ds_dns_mode = Param(int, 1, unused=True)
-    ds_dns_interval = Param(int, 600, unused=True)
-    ds_dns_ttl = Param(int, 0, unused=True)
+    ds_timer_mode = Param(int, 0, unused=NOT_YET)
+    event_callback = Param(str, unused=KEMI)
+    ds_dns_mode = Param(int, 1, unused=NOT_YET)
+    ds_dns_interval = Param(int, 600, unused=NOT_YET)
+    ds_dns_ttl = Param(int, 0, unused=NOT_YET)
 
     def mod_init(self) -> None:
         core = self.core

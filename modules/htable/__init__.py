@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR, Fixup
+from kamailio_py.config.without_effect import DMQ, KEMI
 from kamailio_py.log import get_logger
 from kamailio_py.module import Param, Rank, function
 from kamailio_py.modules.htable.commands import Commands
@@ -56,11 +57,11 @@ class Htable(Commands):
 
     htable = Param(str, setter="add_table")
     timer_interval = Param(int, 20)
-    enable_dmq = Param(int, 0, unused=True)
-    dmq_init_sync = Param(int, 0, unused=True)
+    enable_dmq = Param(int, 0, unused=DMQ)
+    dmq_init_sync = Param(int, 0, unused=DMQ)
     timer_procs = Param(int, 0)
-    event_callback = Param(str, unused=True)
-    event_callback_mode = Param(int, 0, unused=True)
+    event_callback = Param(str, unused=KEMI)
+    event_callback_mode = Param(int, 0, unused=KEMI)
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.program import Entry
+from kamailio_py.config.without_effect import DMQ, NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.unique_ids import UniqueIds
 from kamailio_py.log import get_logger
@@ -78,11 +79,11 @@ class Presence(Module):
     watchers_table = Param(str, "watchers")
     clean_period = Param(int, 100)
     db_update_period = Param(int, 100)
-    waitn_time = Param(int, 5, unused=True)
-    notifier_poll_rate = Param(int, 10, unused=True)
-    notifier_processes = Param(int, 1, unused=True)
-    force_delete = Param(int, 0, unused=True)
-    startup_mode = Param(int, 1, unused=True)
+    waitn_time = Param(int, 5, unused=NOT_YET)
+    notifier_poll_rate = Param(int, 10, unused=NOT_YET)
+    notifier_processes = Param(int, 1, unused=NOT_YET)
+    force_delete = Param(int, 0, unused=NOT_YET)
+    startup_mode = Param(int, 1, unused=NOT_YET)
     expires_offset = Param(int, 0)
     max_expires = Param(int, 3600)
     min_expires = Param(int, 0)
@@ -92,23 +93,23 @@ class Presence(Module):
     pres_htable_size = Param(int, 9)
     subs_db_mode = Param(int, WRITE_BACK)
     publ_cache = Param(int, 1)
-    enable_sphere_check = Param(int, 0, unused=True)
+    enable_sphere_check = Param(int, 0, unused=NOT_YET)
     timeout_rm_subs = Param(int, 1)
-    send_fast_notify = Param(int, 1, unused=True)
-    fetch_rows = Param(int, 500, unused=True)
-    db_table_lock_type = Param(int, 1, unused=True)
-    local_log_level = Param(int, 2, unused=True)
-    local_log_facility = Param(str, unused=True)
-    subs_remove_match = Param(int, 0, unused=True)
-    xavp_cfg = Param(str, unused=True)
+    send_fast_notify = Param(int, 1, unused=NOT_YET)
+    fetch_rows = Param(int, 500, unused=NOT_YET)
+    db_table_lock_type = Param(int, 1, unused=NOT_YET)
+    local_log_level = Param(int, 2, unused=NOT_YET)
+    local_log_facility = Param(str, unused=NOT_YET)
+    subs_remove_match = Param(int, 0, unused=NOT_YET)
+    xavp_cfg = Param(str, unused=NOT_YET)
     retrieve_order = Param(int, 0)
     retrieve_order_by = Param(str, "priority")
-    sip_uri_match = Param(int, 0, unused=True)
+    sip_uri_match = Param(int, 0, unused=NOT_YET)
     cseq_offset = Param(int, 0)
-    enable_dmq = Param(int, 0, unused=True)
-    pres_subs_mode = Param(int, 1, unused=True)
+    enable_dmq = Param(int, 0, unused=DMQ)
+    pres_subs_mode = Param(int, 1, unused=NOT_YET)
     delete_same_subs = Param(int, 0)
-    timer_mode = Param(int, 1, unused=True)
+    timer_mode = Param(int, 1, unused=NOT_YET)
     subs_respond_200 = Param(int, 1)
 
     publications: Publications

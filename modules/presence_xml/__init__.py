@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import STR
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
@@ -35,17 +36,17 @@ class PresenceXml(Module):
     xcap_table = Param(str, "xcap")
     force_active = Param(int, 0)
     integrated_xcap_server = Param(int, 0)
-    xcap_server = Param(str, unused=True)
+    xcap_server = Param(str, unused=NOT_YET)
     disable_presence = Param(int, 0)
     disable_winfo = Param(int, 0)
     disable_bla = Param(int, 1)
     disable_xcapdiff = Param(int, 0)
     passive_mode = Param(int, 0)
-    xcapauth_userdel_reason = Param(str, "probation", unused=True)
-    force_dummy_presence = Param(int, 0, unused=True)
-    force_presence_single_body = Param(int, 0, unused=True)
-    presence_single_body_priorities = Param(str, "Available|Ringing|On the Phone", unused=True)
-    presence_single_body_lookup_element = Param(str, "note", unused=True)
+    xcapauth_userdel_reason = Param(str, "probation", unused=NOT_YET)
+    force_dummy_presence = Param(int, 0, unused=NOT_YET)
+    force_presence_single_body = Param(int, 0, unused=NOT_YET)
+    presence_single_body_priorities = Param(str, "Available|Ringing|On the Phone", unused=NOT_YET)
+    presence_single_body_lookup_element = Param(str, "note", unused=NOT_YET)
     default_expires = Param(int, 3600)
 
     def mod_init(self) -> None:

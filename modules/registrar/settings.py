@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.module import CfgVariable, Module, Param
 from kamailio_py.script.xavp import newest
 
@@ -69,7 +70,7 @@ class Settings(Module):
     regid_mode = Param(int, 0)
     flow_timer = Param(int, 0)
     contact_max_size = Param(int, 512)
-    event_callback = Param(str, unused=True)
+    event_callback = Param(str, unused=KEMI)
     lookup_filter_mode = Param(int, 0)
     use_expired_contacts = Param(int, 0)
 

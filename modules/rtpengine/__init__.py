@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR, Argument
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import MEMORY, NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.kept import KeptTable
 from kamailio_py.engine.shared_value import SharedValue
@@ -72,13 +73,13 @@ class Rtpengine(Asking):
     disabled_col = Param(str, "disabled")
     extra_id_pv = Param(str)
     setid_avp = Param(str)
-    force_send_interface = Param(str, "", unused=True)
+    force_send_interface = Param(str, "", unused=NOT_YET)
     rtp_inst_pvar = Param(str)
     write_sdp_pv = Param(str)
     read_sdp_pv = Param(str)
-    hash_table_size = Param(int, 256, unused=True)
+    hash_table_size = Param(int, 256, unused=MEMORY)
     media_duration = Param(str)
-    wsapi = Param(str, unused=True)
+    wsapi = Param(str, unused=NOT_YET)
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.module import Param
 
 
@@ -14,7 +15,7 @@ def score_params() -> Iterator[Param]:
         for part in ("", "_packetloss", "_jitter", "_roundtrip", "_roundtrip_leg", last):
             names += [f"mos_{score}{part}{side}_pv" for side in ("", "_A", "_B")]
     for name in names:
-        param = Param(str, name=name, unused=True)
+        param = Param(str, name=name, unused=NOT_YET)
         param.attribute = name
         yield param
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, RpcFault, function, pvar, rpc
@@ -56,7 +57,7 @@ class Rtpproxy(Module):
     rtpproxy_retr = Param(int, 5)
     rtpproxy_tout = Param(int, 1)
     timeout_socket = Param(str)
-    ice_candidate_priority_avp = Param(str, unused=True)
+    ice_candidate_priority_avp = Param(str, unused=NOT_YET)
     extra_id_pv = Param(str)
     db_url = Param(str)
     table_name = Param(str, "rtpproxy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kamailio_py.config.without_effect import KEMI, NOT_YET
 from kamailio_py.module import Param
 
 
@@ -24,8 +25,8 @@ class Parameters:
     restart_fr_on_each_reply = Param(int, 1)
     fr_timer_avp = Param(str, "")
     fr_inv_timer_avp = Param(str, "")
-    enable_uac_fr = Param(int, 0, unused=True)
-    exec_time_check = Param(int, 5000, unused=True)
+    enable_uac_fr = Param(int, 0, unused=NOT_YET)
+    exec_time_check = Param(int, 5000, unused=NOT_YET)
     # replies made here
     noisy_ctimer = Param(int, 1)
     auto_inv_100 = Param(int, 1)
@@ -38,11 +39,11 @@ class Parameters:
     aggregate_challenges = Param(int, 1)
     disable_6xx_block = Param(int, 0)
     failure_reply_mode = Param(int, 3)
-    failure_exec_mode = Param(int, 0, unused=True)
+    failure_exec_mode = Param(int, 0, unused=NOT_YET)
     faked_reply_prio = Param(int, 0)
     remap_503_500 = Param(int, 1)
     rich_redirect = Param(int, 0)
-    reply_relay_mode = Param(int, 1, unused=True)
+    reply_relay_mode = Param(int, 1, unused=NOT_YET)
     on_sl_reply = Param(str, "")
     local_ack_mode = Param(int, 0)
     # CANCEL
@@ -50,23 +51,23 @@ class Parameters:
     cancel_b_method = Param(int, 1)
     local_cancel_reason = Param(int, 1)
     e2e_cancel_reason = Param(int, 1)
-    reparse_invite = Param(int, 1, unused=True)
+    reparse_invite = Param(int, 1, unused=NOT_YET)
     ac_extra_hdrs = Param(str, "")
     # contacts of serial forking
     contacts_avp = Param(str, "")
     contact_flows_avp = Param(str, "")
-    xavp_contact = Param(str, "", unused=True)
+    xavp_contact = Param(str, "", unused=NOT_YET)
     # the FIFO and socket t_write_*() write to
     unix_tx_timeout = Param(int, 500)
     tw_append = Param(str, setter="add_append")
     # other scripting languages, DNS failover and blocklists: there are none here
-    event_callback = Param(str, "", unused=True)
-    event_callback_lres_sent = Param(str, "", unused=True)
-    dns_reuse_rcv_socket = Param(int, 0, unused=True)
-    reparse_on_dns_failover = Param(int, 1, unused=True)
-    blst_503 = Param(int, 0, unused=True)
-    blst_503_def_timeout = Param(int, 0, unused=True)
-    blst_503_min_timeout = Param(int, 0, unused=True)
-    blst_503_max_timeout = Param(int, 3600, unused=True)
+    event_callback = Param(str, "", unused=KEMI)
+    event_callback_lres_sent = Param(str, "", unused=KEMI)
+    dns_reuse_rcv_socket = Param(int, 0, unused=NOT_YET)
+    reparse_on_dns_failover = Param(int, 1, unused=NOT_YET)
+    blst_503 = Param(int, 0, unused=NOT_YET)
+    blst_503_def_timeout = Param(int, 0, unused=NOT_YET)
+    blst_503_min_timeout = Param(int, 0, unused=NOT_YET)
+    blst_503_max_timeout = Param(int, 3600, unused=NOT_YET)
     blst_methods_add = Param(int, 1)
     blst_methods_lookup = Param(int, -9)

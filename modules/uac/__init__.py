@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
+from kamailio_py.config.without_effect import KEMI, NOT_YET
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
 from kamailio_py.modules.uac.auth import Credential, authorization, challenges, parse_credential
@@ -45,15 +46,15 @@ class Uac(Module):
     rr_to_store_param = Param(str, "vst")
     restore_mode = Param(str)
     restore_passwd = Param(str, "")
-    restore_dlg = Param(int, 0, unused=True)
-    restore_from_avp = Param(str, unused=True)
-    restore_to_avp = Param(str, unused=True)
+    restore_dlg = Param(int, 0, unused=NOT_YET)
+    restore_from_avp = Param(str, unused=NOT_YET)
+    restore_to_avp = Param(str, unused=NOT_YET)
     credential = Param(str, setter="add_credential")
     auth_realm_avp = Param(str)
     auth_username_avp = Param(str)
     auth_password_avp = Param(str)
     default_socket = Param(str)
-    event_callback = Param(str, unused=True)
+    event_callback = Param(str, unused=KEMI)
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

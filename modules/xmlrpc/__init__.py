@@ -14,6 +14,7 @@ from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.config.program import MAIN
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine import http
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, Rank, RpcFault, function
@@ -77,7 +78,7 @@ class Xmlrpc(Module):
     mode = Param(int, 0)
     url_match = Param(str)
     url_skip = Param(str)
-    event_callback = Param(str, unused=True)
+    event_callback = Param(str, unused=KEMI)
 
     _commands: Commands
 
