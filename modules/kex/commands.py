@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WHICH = (400, "Please provide which stats to retrieve")
 NAME = (400, "Please provide stats name")
+UNSIGNED = (1 << 64) - 1
+"""Kamailio prints statistics as unsigned numbers of 64 bits, also one that fell below zero."""
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -36,11 +38,11 @@ class Commands(Module):
     @rpc("stats.get_statistics", "", "Statistics as lines of text.", array=True)
     def get_statistics(self, call: Call) -> Iterator[str]:
         for one in self._selected(call, WHICH):
-            yield f"{one.group}:{one.name} = {one.read()}"
+            yield f"{one.group}:{one.name} = {one.read() & UNSIGNED}"
 
     @rpc("stats.fetch", "", "Statistics as a struct of texts.")
     def fetch(self, call: Call) -> dict[str, str]:
-        return {f"{one.group}.{one.name}": str(one.read()) for one in self._selected(call, WHICH)}
+        return {f"{one.group}.{one.name}": str(one.read() & UNSIGNED) for one in self._selected(call, WHICH)}
 
     @rpc("stats.fetchn", "", "Statistics as a struct of numbers.")
     def fetchn(self, call: Call) -> dict[str, int]:

@@ -2,6 +2,9 @@
 
 replace     From and To
 auth        challenges
+remote      registrations with other registrars: parameters, functions, the process
+registration, registrations, registration_rows    what one is, all of them in shared memory, and in the database
+registrar_client, commands    what is sent and answered; RPC
 """
 
 from __future__ import annotations
@@ -12,15 +15,16 @@ from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import KEMI, NOT_YET
 from kamailio_py.log import get_logger
-from kamailio_py.module import Module, ModuleError, Param, function, pvar
+from kamailio_py.module import ModuleError, Param, function, pvar
 from kamailio_py.modules.uac.auth import Credential, authorization, challenges, parse_credential
+from kamailio_py.modules.uac.commands import Commands
 from kamailio_py.modules.uac.replace import AUTO, MANUAL, NONE, Replacing
 from kamailio_py.script.context import Context
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm.transaction import Transaction
-    from kamailio_py.script.pvars import Getter, Inner, PVar, Setter
+    from kamailio_py.script.pvars import Getter, Inner, Setter
     from kamailio_py.script.values import Value
     from kamailio_py.sip.endpoint import ListenSocket
 
@@ -35,7 +39,7 @@ _TEXTS = frozenset((
 _NUMBERS = frozenset(("evroute", "evcode", "evtype", "cseqno"))
 
 
-class Uac(Module):
+class Uac(Commands):
     """What a proxy does as a client."""
 
     name = "uac"
@@ -83,15 +87,16 @@ class Uac(Module):
         if any(given) and not all(given):
             raise ModuleError("partial definition of auth AVP!")
         try:
-            self._avps: list[PVar] = [core.registry.pvar(name, True) for name in given if name]
+            self._avps = [core.registry.pvar(name, True) for name in given if name]
         except ValueError as error:
             raise ModuleError(f"malformed auth AVP: {error}") from None
-        self._socket = self._socket_named(self.default_socket)
-        if self.default_socket and self._socket is None:
+        self.socket = self.socket_named(self.default_socket)
+        if self.default_socket and self.socket is None:
             raise ModuleError(f"non-local socket <{self.default_socket}>")
         self.tm.callback("uac.sent", self._answered)
+        self.init_remote()
 
-    def _socket_named(self, text: str | None) -> ListenSocket | None:
+    def socket_named(self, text: str | None) -> ListenSocket | None:
         if not text:
             return None
         proto, _, rest = text.partition(":")
@@ -143,7 +148,7 @@ class Uac(Module):
             notes = t.branch_notes(ctx.branch)
             uri = notes.get("uri") or ctx.msg.uri
             line = authorization(
-                reply.status, challenge, credential, ctx.msg.method, uri, ctx.msg.body, self._cnonce()
+                reply.status, challenge, credential, ctx.msg.method, uri, ctx.msg.body, self.cnonce()
             )  # fmt: skip
             ctx.msg.lumps.insert(ctx.msg.headers_end, line)
             # t_relay() is to send it where the challenge came from
@@ -152,7 +157,7 @@ class Uac(Module):
         log.dbg("no credential for any challenge")
         return -1
 
-    def _cnonce(self) -> str:
+    def cnonce(self) -> str:
         return f"{self.core.random.getrandbits(32):08x}"
 
     def _credential(self, ctx: Context, realm: str, mode: int) -> Credential | None:
@@ -219,7 +224,7 @@ class Uac(Module):
             headers=(what.get("hdrs") or "") + extra,
             body=what.get("body") or "",
             next_hop=what.get("ouri") or "",
-            socket=self._socket_named(what.get("sock")) or self._socket,
+            socket=self.socket_named(what.get("sock")) or self.socket,
             call_id=what.get("callid") or "",
             cseq=cseq,
             callback="uac.sent" if needed else "",
@@ -238,7 +243,7 @@ class Uac(Module):
                 continue
             credential = Credential(what["auser"], challenge.get("realm", ""), what.get("apasswd") or "")
             line = authorization(
-                code, challenge, credential, what["method"], what["ruri"], what.get("body") or "", self._cnonce()
+                code, challenge, credential, what["method"], what["ruri"], what.get("body") or "", self.cnonce()
             )  # fmt: skip
             again = dict(what, callid=Message(t.text()).call_id, ftag=reply.from_.tag)
             if not self._send(again, cseq + 1, line):

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from hashlib import md5
-
+from kit.digest import digest, proven
 from kit.room import Room
 from kit.scene import Scene
-from kit.sip import Sip
 
 room = Room(
     "uac",
@@ -31,22 +28,6 @@ event_route[uac:reply] {
 """,
     first='if (has_totag() && $rU != "fence") { loose_route(); t_relay(); exit; }',
 )
-
-
-def digest(text: str) -> str:
-    return md5(text.encode()).hexdigest()
-
-
-def proven(s: Scene, request: Sip, ha1: str) -> None:
-    """Note whether the response is right: it depends on the port of the URI."""
-    s.mask(r'cnonce="[^"]*"')
-    s.mask(r'response="[^"]*"')
-    value = request.first("Proxy-Authorization" if "Proxy-Authorization" in request.text else "Authorization")
-    given = dict(re.findall(r'(\w+)="?([^",]*)"?', value))
-    middle = f"{given['nc']}:{given['cnonce']}:{given['qop']}:" if "qop" in given else ""
-    uri = given["uri"]
-    expected = digest(f"{ha1}:{given['nonce']}:{middle}{digest(f'{request.method}:{uri}')}")
-    s.note(f"the response is right: {given['response'] == expected}")
 
 
 def call(s: Scene, callee_bye: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
+from .scene import Scene
 from .sip import Sip
 
 HASHES = {"": hashlib.md5, "MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -49,3 +50,19 @@ def authorization(
     plain = ("qop", "nc", "algorithm")
     texts = [f"{name}={value}" if name in plain else f'{name}="{value}"' for name, value in fields.items() if value]
     return f"{header}: Digest {', '.join(texts)}"
+
+
+def digest(text: str) -> str:
+    return hashlib.md5(text.encode()).hexdigest()
+
+
+def proven(s: Scene, request: Sip, ha1: str) -> None:
+    """Note whether the response is right, which depends on the port of the URI, and hide it."""
+    s.mask(r'cnonce="[^"]*"')
+    s.mask(r'response="[^"]*"')
+    value = request.first("Proxy-Authorization" if "Proxy-Authorization" in request.text else "Authorization")
+    given = dict(re.findall(r'(\w+)="?([^",]*)"?', value))
+    middle = f"{given['nc']}:{given['cnonce']}:{given['qop']}:" if "qop" in given else ""
+    uri = given["uri"]
+    expected = digest(f"{ha1}:{given['nonce']}:{middle}{digest(f'{request.method}:{uri}')}")
+    s.note(f"the response is right: {given['response'] == expected}")

@@ -141,7 +141,11 @@ def _get(queue: Queue, timeout: float | None = None) -> tuple[int, int, int, int
 
 
 class _Process:
-    """Stands for the process of a worker."""
+    """Stands for the process of a worker, or of a timer."""
 
     stopping = False
     idle = contextlib.nullcontext()
+
+    @staticmethod
+    def every(seconds: float) -> bool:
+        raise _WouldWait
