@@ -19,6 +19,7 @@ from kamailio_py.modules.acc.extra import Value, parse_extras, values
 if TYPE_CHECKING:
     from kamailio_py.modules.acc import Acc
     from kamailio_py.modules.dialog.record import View
+    from kamailio_py.script.context import Context
     from kamailio_py.sip.message import Message
 
 log = get_logger("acc")
@@ -49,11 +50,11 @@ class CallRecords:
         if acc.cdr_on_failed:
             self.dialog.on("failed", self._fails)
 
-    def _begins(self, view: View, msg: Message | None) -> None:
+    def _begins(self, view: View, msg: Message | None, ctx: Context | None) -> None:
         """A call was answered."""
         self.dialog.set_variable(view.ident, self.acc.cdr_start_id, _text(self._now()))
 
-    def _ends(self, view: View, msg: Message | None) -> None:
+    def _ends(self, view: View, msg: Message | None, ctx: Context | None) -> None:
         """A call is over."""
         now = self._now()
         try:
@@ -63,7 +64,7 @@ class CallRecords:
             start = float(view.start_ts or now)
         self._write(view, msg, start, now)
 
-    def _fails(self, view: View, msg: Message | None) -> None:
+    def _fails(self, view: View, msg: Message | None, ctx: Context | None) -> None:
         """A call never was one."""
         now = self._now()
         self._write(view, msg, now, now)

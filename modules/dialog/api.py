@@ -1,6 +1,6 @@
 """What other modules may do with dialogs: `core.module("dialog").api`.
 
-api.on("confirmed", fn)      # f(view, msg): one of EVENTS, in the process where it happens; before forking
+api.on("confirmed", fn)      # fn(view, msg, ctx): one of EVENTS, in the process where it happens; before forking
 view = api.current(ctx)      # a copy of the dialog of this run, or None
 api.set_variable(view.ident, "name", "value")
 """
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from kamailio_py.modules.dialog import Dialogs
     from kamailio_py.modules.dialog.record import Ident, View
     from kamailio_py.sip.message import Message
+
+    Listener = Callable[[View, Message | None, Context | None], Any]
 
 EVENTS = (
     "created",  # of an initial INVITE
@@ -35,18 +37,21 @@ class Api:
 
     def __init__(self, module: Dialogs) -> None:
         self.module = module
-        self._listeners: dict[str, list[Callable[[View, Message | None], Any]]] = {name: [] for name in EVENTS}
+        self._listeners: dict[str, list[Listener]] = {name: [] for name in EVENTS}
 
-    def on(self, event: str, fn: Callable[[View, Message | None], Any]) -> None:
-        """Have `fn` called with a copy of the dialog and the message, None for none; before forking."""
+    def on(self, event: str, fn: Listener) -> None:
+        """Have `fn` called with a copy of the dialog, the message and the run that work on it, None for none.
+
+        Before forking.
+        """
         if event not in EVENTS:
             raise ValueError(f"dialog has no event {event}")
         self._listeners[event].append(fn)
 
-    def run(self, event: str, view: View, msg: Message | None) -> None:
+    def run(self, event: str, view: View, msg: Message | None, ctx: Context | None = None) -> None:
         """Tell those who registered."""
         for listener in self._listeners[event]:
-            listener(view, msg)
+            listener(view, msg, ctx)
 
     def current(self, ctx: Context) -> View | None:
         """A copy of the dialog of this run."""

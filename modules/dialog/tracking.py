@@ -121,7 +121,7 @@ class Tracking:
             for view in table.of_call(call_id):
                 if view.from_tag == from_.tag and view.state != State.DELETED:
                     notes.ident = view.ident
-                    module.api.run("spiraled", view, msg)
+                    module.api.run("spiraled", view, msg, ctx)
                     return True
         entry = table.entry_of(call_id)
         ident = entry, table.new_id(entry)
@@ -152,7 +152,7 @@ class Tracking:
         self._cookie(ctx, ident)
         created = table.get(ident)
         if created is not None:
-            module.api.run("created", created, msg)
+            module.api.run("created", created, msg, ctx)
         return True
 
     def _cookie(self, ctx: Context, ident: Ident) -> None:
@@ -269,17 +269,18 @@ class Tracking:
         if new == State.DELETED:
             if old != new:
                 self.table.set_bits(view.ident, "dflags", Flag.HASBYE)
-                self.ended(view.ident, msg, old)
+                self.ended(view.ident, msg, old, ctx=ctx)
             return
         if event == Event.ACK:
             if old != new and (now := self.table.get(view.ident)) is not None:
                 self.table.set_bits(view.ident, "dflags", Flag.CHANGED)
-                module.api.run("confirmed", now, msg)
+                module.api.run("confirmed", now, msg, ctx)
                 module.stored.changed(now)
             return
         if new not in (State.CONFIRMED_NA, State.CONFIRMED):
             return
-        module.api.run("within", view, msg)
+        self._cookie(ctx, view.ident)
+        module.api.run("within", view, msg, ctx)
         custom = module.custom_timeout(ctx)
         if custom or not view.iflags & Inner.TIMER_NORESET:
             self.table.set_lifetime(view.ident, custom or view.lifetime)
@@ -328,12 +329,14 @@ class Tracking:
             module.leave_all(ident)
         return old, new
 
-    def ended(self, ident: Ident, msg: Message | None, old: int, expired: bool = False) -> None:
+    def ended(
+        self, ident: Ident, msg: Message | None, old: int, expired: bool = False, ctx: Context | None = None
+    ) -> None:
         """A dialog was deleted that had been answered: tell everybody."""
         view = self.table.get(ident)
         if view is None:
             return
-        self.module.api.run("expired" if expired else "terminated", view, msg)
+        self.module.api.run("expired" if expired else "terminated", view, msg, ctx)
         self.run_event(view, msg, old, State.DELETED)
         self.module.stored.removed(view)
 

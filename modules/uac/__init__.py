@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import KEMI, NOT_YET
+from kamailio_py.config.without_effect import KEMI
 from kamailio_py.log import get_logger
 from kamailio_py.module import ModuleError, Param, function, pvar
 from kamailio_py.modules.uac.auth import Credential, authorization, challenges, parse_credential
@@ -24,7 +24,7 @@ from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm.transaction import Transaction
-    from kamailio_py.script.pvars import Getter, Inner, Setter
+    from kamailio_py.script.pvars import Getter, Inner, PVar, Setter
     from kamailio_py.script.values import Value
     from kamailio_py.sip.endpoint import ListenSocket
 
@@ -50,9 +50,9 @@ class Uac(Commands):
     rr_to_store_param = Param(str, "vst")
     restore_mode = Param(str)
     restore_passwd = Param(str, "")
-    restore_dlg = Param(int, 0, unused=NOT_YET)
-    restore_from_avp = Param(str, unused=NOT_YET)
-    restore_to_avp = Param(str, unused=NOT_YET)
+    restore_dlg = Param(int, 0)
+    restore_from_avp = Param(str)
+    restore_to_avp = Param(str)
     credential = Param(str, setter="add_credential")
     auth_realm_avp = Param(str)
     auth_username_avp = Param(str)
@@ -79,10 +79,16 @@ class Uac(Commands):
             raise ModuleError(f"unsupported value '{self.restore_mode}' for restore_mode")
         mode = MODES[self.restore_mode]
         rr = core.module("rr")
-        if mode == AUTO and rr is None:
-            raise ModuleError("'append_fromtag' RR param is not enabled: auto mode needs module rr")
+        if mode != NONE and rr is None:
+            raise ModuleError("can't load RR API")
+        dialog = core.module("dialog") if mode == AUTO and self.restore_dlg else None
+        if mode == AUTO and dialog is None and not rr.append_fromtag:
+            raise ModuleError("'append_fromtag' RR param is not enabled! - required by AUTO restore mode")
         names = {"from": self.rr_from_store_param, "to": self.rr_to_store_param}
-        self._replacing = Replacing(self.tm, rr, mode, names, self.restore_passwd)
+        avps = {"from": self.restore_from_avp, "to": self.restore_to_avp}
+        kept = {name: self._avp(text) for name, text in avps.items() if text and mode != NONE}
+        offered = dialog.api if dialog is not None else None
+        self._replacing = Replacing(self.tm, rr, mode, names, self.restore_passwd, kept, offered)
         given = (self.auth_realm_avp, self.auth_username_avp, self.auth_password_avp)
         if any(given) and not all(given):
             raise ModuleError("partial definition of auth AVP!")
@@ -95,6 +101,16 @@ class Uac(Commands):
             raise ModuleError(f"non-local socket <{self.default_socket}>")
         self.tm.callback("uac.sent", self._answered)
         self.init_remote()
+
+    def _avp(self, text: str) -> PVar:
+        """The AVP that a parameter names; ModuleError for others."""
+        try:
+            pvar = self.core.registry.pvar(text, True)
+        except ValueError:
+            pvar = None
+        if pvar is None or pvar.name != "avp":
+            raise ModuleError(f"malformed or non AVP {text} AVP definition")
+        return pvar
 
     def socket_named(self, text: str | None) -> ListenSocket | None:
         if not text:

@@ -30,6 +30,45 @@ event_route[uac:reply] {
 )
 
 
+SHOW = """
+onreply_route[SHOW] { xlog("L_NOTICE", "$rm $rs $fu $tu [$avp(rf)] [$avp(rt)]\\n"); }
+route[VARS] {
+    xlog("L_NOTICE", "[$dlg_var(_uac_fu)] [$dlg_var(_uac_funew)] [$dlg_var(_uac_fdp)] [$dlg_var(_uac_fdpnew)]\\n");
+    xlog("L_NOTICE", "[$dlg_var(_uac_to)] [$dlg_var(_uac_tonew)] [$dlg_var(_uac_tdp)] [$dlg_var(_uac_tdpnew)]\\n");
+}
+"""
+KEPT = """
+modparam("uac", "restore_from_avp", "$avp(rf)")
+modparam("uac", "restore_to_avp", "$avp(rt)")
+"""
+dialogs = Room(
+    "uac_dialogs",
+    modules="dialog uac",
+    params=f'modparam("uac", "restore_dlg", 1)\n{KEPT}',
+    cfg=SHOW,
+    first="""
+if (has_totag() && $rU != "fence") {
+    if (is_method("INVITE")) { record_route(); }
+    loose_route(); xlog("L_NOTICE", "$rm [$avp(rf)] [$avp(rt)]\\n"); t_on_reply("SHOW"); t_relay(); exit;
+}
+""",
+    last='route(VARS); t_on_reply("SHOW"); t_relay();',
+)
+manual = Room(
+    "uac_manual",
+    modules="uac",
+    params=f'modparam("uac", "restore_mode", "manual")\n{KEPT}',
+    cfg=SHOW.partition("route[VARS]")[0],
+    first="""
+if (has_totag() && $rU != "fence") {
+    loose_route(); uac_restore_from(); xlog("L_NOTICE", "$rm $rc [$avp(rf)]\\n"); uac_restore_to();
+    xlog("L_NOTICE", "$rc [$avp(rt)]\\n"); t_on_reply("SHOW"); t_relay(); exit;
+}
+""",
+    last='t_on_reply("SHOW"); t_relay();',
+)
+
+
 def call(s: Scene, callee_bye: bool = False) -> None:
     """INVITE, answer, ACK, a request of each side, BYE."""
     alice, bob = s.agents("alice", "bob")
@@ -204,3 +243,70 @@ def test_sending_auth(s: Scene) -> None:
     bob.reply(second, 200)
     alice.expect(200)
     s.wait_log("reply 1 200")
+
+
+@dialogs.case("""
+route[in_dialog] {
+    record_route(); dlg_manage(); uac_replace_from("\\"New\\" ", "sip:new@x.test"); xlog("L_NOTICE", "$rc\\n");
+    uac_replace_from("\\"Newer\\" ", "sip:newer@x.test"); xlog("L_NOTICE", "$rc\\n");
+    uac_replace_to("sip:to@x.test"); xlog("L_NOTICE", "$rc\\n");
+}
+""")
+def test_in_dialog(s: Scene) -> None:
+    """With restore_dlg the dialog keeps the addresses, display names as well."""
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 200)
+    final = alice.expect(200)
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    alice.within("INVITE", sent, final, cseq=2)
+    again = bob.expect("INVITE")
+    bob.reply(again, 488)
+    alice.ack(sent, alice.expect(488))
+    bob.within("BYE", invite, final, cseq=2, callee=True)
+    alice.reply(alice.expect("BYE"), 200)
+    bob.expect(200, "BYE")
+
+
+@dialogs.case("""
+route[before_dialog] {
+    record_route(); uac_replace_from("New", "sip:new@x.test"); dlg_manage(); $avp(rf) = "Mine <sip:mine@x.test>";
+}
+""")
+def test_before_dialog(s: Scene) -> None:
+    """Without a dialog the addresses travel in Record-Route; replies show what the AVP says."""
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    call(s)
+
+
+@dialogs.case("""
+route[sequential] { record_route(); uac_replace_from("Name", ""); uac_replace_to("sip:to@x.test"); }
+""")
+def test_sequential(s: Scene) -> None:
+    """A re-INVITE carries on what the Route says."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    bob.reply(bob.expect("INVITE"), 200)
+    final = alice.expect(200)
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    alice.within("INVITE", sent, final, cseq=2)
+    bob.reply(bob.expect("INVITE"), 488)
+    alice.ack(sent, alice.expect(488))
+
+
+@manual.case("""
+route[by_hand] { record_route(); uac_replace_from("New", "sip:new@x.test"); uac_replace_to("sip:to@x.test"); }
+""")
+def test_by_hand(s: Scene) -> None:
+    call(s)
+
+
+@manual.case("""
+route[not_replaced] { record_route(); uac_replace_from("New", ""); }
+""")
+def test_not_replaced(s: Scene) -> None:
+    call(s)
