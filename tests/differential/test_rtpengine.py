@@ -5,10 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from kit.kamcmd import kamcmd
+from kit.relays import Relays
 from kit.room import Room
 from kit.rtpengine import RtpEngine
 from kit.scene import Scene
@@ -17,30 +17,18 @@ MODULES = "ctl rtpengine"
 LAST = 'sl_send_reply("200", "done");'
 BODY = "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
 
-engines: dict[str, RtpEngine] = {}
-
-
-def engine_of(directory: Path) -> None:
-    """A stand-in of the server's own."""
-    name = "real" if "-real-" in directory.name else "ours"
-    if name in engines:
-        engines.pop(name).close()
-    engines[name] = RtpEngine()
-    config = directory / "test.cfg"
-    config.write_text(config.read_text().replace("@ENGINE@", str(engines[name].port)))
+engines = Relays(RtpEngine)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_engines_left() -> Iterator[None]:
     yield
-    for engine in engines.values():
-        engine.close()
-    engines.clear()
+    engines.close()
 
 
-room = Room("rtpengine", modules=MODULES, last=LAST, prepare=engine_of, params="""
-modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:@ENGINE@")
-modparam("rtpengine", "rtpengine_sock", "7 == udp:127.0.0.1:@ENGINE@=2")
+room = Room("rtpengine", modules=MODULES, last=LAST, prepare=engines.prepare, params="""
+modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:@RELAY@")
+modparam("rtpengine", "rtpengine_sock", "7 == udp:127.0.0.1:@RELAY@=2")
 modparam("rtpengine", "extra_id_pv", "$avp(extra)")
 """)  # fmt: skip
 

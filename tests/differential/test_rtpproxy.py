@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from kit.kamcmd import kamcmd
+from kit.relays import Relays
 from kit.room import Room
 from kit.rtpproxy import RtpProxy
 from kit.scene import Scene
@@ -19,30 +19,18 @@ BODY = (
 )
 VIDEO = f"{BODY}m=video 4002 RTP/AVP 31\r\nc=IN IP4 10.2.2.2\r\na=rtcp:4003\r\nm=audio 0 RTP/AVP 0\r\n"
 
-proxies: dict[str, RtpProxy] = {}
-
-
-def proxy_of(directory: Path) -> None:
-    """A stand-in of the server's own."""
-    name = "real" if "-real-" in directory.name else "ours"
-    if name in proxies:
-        proxies.pop(name).close()
-    proxies[name] = RtpProxy()
-    config = directory / "test.cfg"
-    config.write_text(config.read_text().replace("@PROXY@", str(proxies[name].port)))
+proxies = Relays(RtpProxy)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _no_proxies_left() -> Iterator[None]:
     yield
-    for proxy in proxies.values():
-        proxy.close()
-    proxies.clear()
+    proxies.close()
 
 
-room = Room("rtpproxy", modules="ctl rtpproxy", last=LAST, prepare=proxy_of, params="""
-modparam("rtpproxy", "rtpproxy_sock", "udp:127.0.0.1:@PROXY@")
-modparam("rtpproxy", "rtpproxy_sock", "7 == udp:127.0.0.1:@PROXY@=2")
+room = Room("rtpproxy", modules="ctl rtpproxy", last=LAST, prepare=proxies.prepare, params="""
+modparam("rtpproxy", "rtpproxy_sock", "udp:127.0.0.1:@RELAY@")
+modparam("rtpproxy", "rtpproxy_sock", "7 == udp:127.0.0.1:@RELAY@=2")
 modparam("rtpproxy", "extra_id_pv", "$avp(extra)")
 """)  # fmt: skip
 

@@ -46,7 +46,8 @@ class Agent:
         self.name = name
         self.server = server
         self.arrivals: list[Arrival] = []
-        self.notes: list[tuple[int, str]] = []
+        self.claims = ""
+        """`host:port` that the agent takes for its own, behind NAT."""
         self._scene = scene_name
         self._unread: list[Sip] = []
         self._seen: set[bytes] = set()
@@ -83,7 +84,7 @@ class Agent:
 
     @property
     def contact(self) -> str:
-        return f"Contact: <sip:{self.name}@{self.host}{self.uri_params}>"
+        return f"Contact: <sip:{self.name}@{self.claims or self.host}{self.uri_params}>"
 
     # -- sending
 
@@ -113,7 +114,7 @@ class Agent:
         self._count += 1
         where = f"{to.host}{to.uri_params}" if to else f"{self._in_uri}:{self.server[1]}"
         branch = branch or f"z9hG4bK-{self._scene}-{self.name}-{self._count}"
-        lines = [f"Via: SIP/2.0/{self.transport} {self.host};branch={branch}{via_params}"]
+        lines = [f"Via: SIP/2.0/{self.transport} {self.claims or self.host};branch={branch}{via_params}"]
         if max_forwards is not None:
             lines.append(f"Max-Forwards: {max_forwards}")
         lines += [
@@ -177,7 +178,8 @@ class Agent:
         local, remote = reply.first("From"), reply.first("To")
         if callee:
             local, remote = remote, local
-        lines = [f"Via: SIP/2.0/{self.transport} {self.host};branch=z9hG4bK-{self._scene}-{self.name}-{self._count}"]
+        branch = f"z9hG4bK-{self._scene}-{self.name}-{self._count}"
+        lines = [f"Via: SIP/2.0/{self.transport} {self.claims or self.host};branch={branch}"]
         lines += [f"Route: {route}" for route in routes]
         lines += ["Max-Forwards: 70", f"From: {local}", f"To: {remote}", f"Call-ID: {invite.call_id}"]
         lines.append(f"CSeq: {cseq} {method}")

@@ -28,6 +28,7 @@ class Scene:
         self._agents: list[Agent] = []
         self._notes: list[str] = []
         self._masks: list[str] = []
+        self._kinds: dict[str, str] = {}
         self._log_from = server.log_size()
         self.sorted_log = False
 
@@ -78,6 +79,10 @@ class Scene:
         """Hide what a server chooses freely and the harness does not know of."""
         self._masks.append(pattern)
 
+    def number(self, kind: str, pattern: str) -> None:
+        """The same, but numbered in the order in which it appears, so that "the same again" stays visible."""
+        self._kinds[kind] = pattern
+
     def wait_log(self, text: str, timeout: float = PATIENCE) -> None:
         """Wait for a log line of this scene, of the script or the server."""
         if not self.server.wait_log(text, self._log_from, timeout):
@@ -126,7 +131,7 @@ class Scene:
         ports = {self.server.port: "<server>"}
         for agent in self._agents:
             ports |= agent.ports
-        names = Names(ports, self._masks)
+        names = Names(ports, self._masks, self._kinds)
         transcript = Transcript()
         arrivals = [(a.when, agent.name, a) for agent in self._agents for a in agent.arrivals]
         texts = {id(a): names.apply(a.message.text) for _, _, a in sorted(arrivals, key=lambda entry: entry[0])}

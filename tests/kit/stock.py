@@ -124,7 +124,7 @@ def phones(scene: Scene, *names: str, over: str = "udp") -> list[Agent]:
 
 
 def contact_of(agent: Agent) -> str:
-    return f"<sip:{agent.name}@{agent.host}{agent.uri_params}>"
+    return f"<sip:{agent.name}@{agent.claims or agent.host}{agent.uri_params}>"
 
 
 def register(

@@ -42,6 +42,13 @@ def test_tags_say_who_made_them() -> None:
     assert given.apply(f"tag={MD5}-87654321 tag={MD5}-12345678") == "tag=<tm-tag 2> tag=<tm-tag 1>"
 
 
+def test_numbered() -> None:
+    names = Names({}, [], {"media": r"(?<=m=audio )\d+"})
+    assert names.apply("m=audio 31000 m=audio 7 m=audio 31000") == (
+        "m=audio <media 1> m=audio <media 2> m=audio <media 1>"
+    )
+
+
 def test_masks() -> None:
     assert names().apply("a secret77 b") == "a <masked> b"
 

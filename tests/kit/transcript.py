@@ -47,9 +47,10 @@ class Transcript:
 class Names:
     """Names for ports, tags and branches of one side of a scene."""
 
-    def __init__(self, ports: dict[int, str], masks: list[str]) -> None:
+    def __init__(self, ports: dict[int, str], masks: list[str], kinds: dict[str, str] | None = None) -> None:
         self._ports = {str(port): name for port, name in ports.items()}
         self._masks = [re.compile(mask) for mask in masks]
+        self._kinds = {kind: re.compile(pattern) for kind, pattern in (kinds or {}).items()}
         self._given: dict[str, str] = {}
 
     def _name(self, kind: str, value: str) -> str:
@@ -66,6 +67,8 @@ class Names:
         text = _CONNECTION.sub(lambda m: f";i={self._name('connection', m['id'])}", text)
         text = _DATE.sub("<date>", text)
         text = _NUMBER.sub(lambda m: self._ports.get(m[0], m[0]), text)
+        for kind, pattern in self._kinds.items():
+            text = pattern.sub(lambda m, kind=kind: self._name(kind, m[0]), text)
         for mask in self._masks:
             text = mask.sub("<masked>", text)
         return text
