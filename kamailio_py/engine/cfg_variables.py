@@ -207,9 +207,9 @@ class CfgVariables:
         return None if declared is None or declared.hidden else self.value(group, name)
 
     def shown_value(self, group: str, name: str, instance: int = -1) -> Value:
-        """The value as cfg.get answers it: a text that was never set is no text."""
+        """The value as cfg.get answers it: a text of the core or a module that was never set is no text."""
         value = self.value(group, name, instance)
-        return None if value == "" and self.base(group, name) == "" else value
+        return None if value == "" and self.is_declared(group) and self.base(group, name) == "" else value
 
     def is_declared(self, group: str) -> bool:
         """Is it a group of the core or a module, not one of the config's own?"""

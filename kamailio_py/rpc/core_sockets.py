@@ -49,7 +49,7 @@ class Sockets(Group):
         aliases = Members()
         for proto, host, port in reversed(self.core.addresses.aliases):
             aliases.add("alias", {"proto": proto or "*", "address": host, "port": port or "*"})
-        return {"myself_callbacks": "no", "aliases": aliases}
+        return {"myself_callbacks": "yes" if self.core.addresses.local_domains else "no", "aliases": aliases}
 
     @rpc("core.udp4_raw_info", "", "Sending of UDP over raw sockets, which is not done here.")
     def udp4_raw_info(self, call: Call) -> dict[str, int]:
@@ -75,8 +75,10 @@ class Sockets(Group):
         cfg = self.core.cfg
         connections = self.core.tcp.connections
         opened, tls = connections.counts()
+        streams = any(listening.proto != "udp" for listening in self.core.sockets)
+        readers = (cfg.tcp_children or cfg.children) if streams else 0
         return {
-            "readers": cfg.tcp_children or cfg.children, "max_connections": cfg.tcp_max_connections,
+            "readers": readers, "max_connections": cfg.tcp_max_connections,
             "max_tls_connections": cfg.tls_max_connections, "opened_connections": opened,
             "opened_tls_connections": tls, "write_queued_bytes": sum(record.queued for record in connections.all()),
         }  # fmt: skip

@@ -29,8 +29,10 @@ class JsonCall(Call):
         if self.position >= len(self.arguments):
             raise ScanFault(self.position, KINDS[letter], "end of packet encountered", absent=True)
         value = self.arguments[self.position]
-        if letter in "dub":
-            given: Any = _integer(value)
+        if letter == "u":
+            given: Any = _unsigned(value)
+        elif letter in "db":
+            given = _integer(value)
         elif letter == "f":
             given = float(value) if isinstance(value, (int, float)) else 0.0
         elif letter == "{":
@@ -64,6 +66,13 @@ def _integer(value: Any) -> int:
     if not isinstance(value, (int, float)) or value != value:
         return 0
     return int(value) if -(2**31) <= value < 2**31 else -(2**31)
+
+
+def _unsigned(value: Any) -> int:
+    """The same for an unsigned one: its lower 32 bits, 0 where it has no 64."""
+    if not isinstance(value, (int, float)) or not -(2**63) <= value < 2**63:
+        return 0
+    return int(value) & 0xFFFFFFFF
 
 
 def _type(value: Any) -> int:

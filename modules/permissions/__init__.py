@@ -388,13 +388,13 @@ class Permissions(Module):
             answer.add("item", item)
         yield answer
 
-    @rpc("permissions.addressDump", "", "Dump permissions address table")
+    @rpc("permissions.addressDump", "", "Dump permissions address table", array=True)
     def rpc_address_dump(self, call: Any) -> Iterator[Any]:
         for slot, row in _by_slot(self._dumped("address").single, slot_of):
             item = {"ip": row.address, "port": row.port, "tag": row.tag or "NULL"}
             yield {"table": slot, "group": row.group, "item": item}
 
-    @rpc("permissions.subnetDump", "", "Dump permissions subnet table")
+    @rpc("permissions.subnetDump", "", "Dump permissions subnet table", array=True)
     def rpc_subnet_dump(self, call: Any) -> Iterator[Any]:
         for number, row in enumerate(self._dumped("subnet").subnets):
             item = {"ip": row.address, "mask": row.mask, "port": row.port, "tag": row.tag or ""}

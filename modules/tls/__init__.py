@@ -200,7 +200,7 @@ class Tls(Module):
         self.core.shm.u64[self._version] += 1
         return "Ok. TLS configuration reloaded."
 
-    @rpc("tls.list", doc="Open TLS connections.")
+    @rpc("tls.list", doc="Open TLS connections.", array=True)
     def list_connections(self, call: Call) -> Iterator[dict[str, Any]]:
         connections, now = self.core.tcp.connections, self.core.clock.ms()
         for record in connections.all():

@@ -48,7 +48,7 @@ from kamailio_py.modules.tm.suspend import Suspension
 from kamailio_py.modules.tm.table import CellTable
 from kamailio_py.modules.tm.timers import Timers
 from kamailio_py.modules.tm.turn import Turns
-from kamailio_py.modules.tm.uac import Uac
+from kamailio_py.modules.tm.uac import Callback, Uac
 from kamailio_py.modules.tm.write import WriteFunctions
 from kamailio_py.script.context import Context
 
@@ -81,6 +81,7 @@ class Tm(
         self.api = Api(self)
         self.commands = Commands(self)
         self.events: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
+        self.callbacks: dict[str, Callback] = {}
         self.appends: dict[str, list[tuple[str, str, str]]] = {}
 
     def mod_init(self) -> None:

@@ -223,7 +223,7 @@ class Api:
 
     def callback(self, name: str, fn: Callable[[Transaction, int, Message | None, Any], Any]) -> None:
         """Register `fn(t, code, reply or None, data)` under a name for `request`; before forking."""
-        self.tm.uac.callbacks[name] = fn
+        self.tm.callbacks[name] = fn
 
     def request(
         self,

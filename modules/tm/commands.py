@@ -47,7 +47,7 @@ class Commands:
 
     def register(self) -> None:
         """Before forking."""
-        self.tm.uac.callbacks[CALLBACK] = self._ended
+        self.tm.callbacks[CALLBACK] = self._ended
 
     @rpc("tm.stats", "", "How many transactions and replies there were.")
     def rpc_stats(self, call: Call) -> dict[str, int]:
@@ -236,8 +236,8 @@ class Commands:
             if line and line.partition(":")[0].strip().lower() not in OWN_HEADERS
         )
         ident = self.tm.api.request(
-            method, ruri, from_, to, headers=rest, body=body, next_hop=next_hop, socket=socket, call_id=call_id,
-            cseq=int(number) if number.isdecimal() else 10, callback=CALLBACK,
+            method, ruri, _bracketed(from_), _bracketed(to), headers=rest, body=body, next_hop=next_hop, socket=socket,
+            call_id=call_id, cseq=int(number) if number.isdecimal() else 10, callback=CALLBACK,
         )  # fmt: skip
         if ident is None:
             raise RpcFault(500, "the request could not be sent")
@@ -277,6 +277,11 @@ def _parameters(call: Call) -> list[str]:
         if len(found) < 5:
             raise RpcFault(400, f"too few parameters ({len(found)}/5)") from None
     return found
+
+
+def _bracketed(value: str) -> str:
+    """The value of a From or To: without brackets all of it is the URI, parameters too, as with Kamailio."""
+    return value if "<" in value else f"<{value}>"
 
 
 def _uri(text: str, what: str) -> None:

@@ -38,7 +38,6 @@ class Uac:
 
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
-        self.callbacks: dict[str, Callback] = {}
         self.local = tm.core.statistic("tm", "total_local")
         self._requests = 0
         self._tag = f"{tm.core.random.getrandbits(128):032x}"
@@ -186,6 +185,6 @@ class Uac:
         block = t.get_word(Cell.data)
         if block:
             name, data = self.tm.state.load(block)
-            callback = self.callbacks.get(name)
+            callback = self.tm.callbacks.get(name)
             if callback is not None:
                 callback(t, code, msg, data)

@@ -180,7 +180,7 @@ class Commands:
             callid=CALLID,
             cseq=CSEQ,
             user_agent=USER_AGENT,
-            tcpconn_id=0,
+            last_keepalive=now,
         )
         domain = self._domain(table)
         aor = self._aor(aor)

@@ -320,6 +320,7 @@ def test_two_domains(s: Scene) -> None:
 @domains.one
 def test_domain_by_rpc(s: Scene) -> None:
     s.note(rpc(s, "domain.dump"))
+    s.note(rpc(s, "core.aliases_list"))
 
 
 @domains.one

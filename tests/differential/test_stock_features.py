@@ -86,6 +86,7 @@ def test_call_that_is_answered(s: Scene) -> None:
 
 @room.one
 def test_pstn_without_a_gateway(s: Scene) -> None:
+    s.note(rpc(s, "cfg.get", "pstn"))
     alice = phone(s, "alice")
     sent = invite(alice, "+4930123456")
     alice.ack(sent, alice.expect(404))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit import certificates
+from kit.jsonrpc import Datagrams
 from kit.scene import Scene
 from kit.stock import DOMAIN, Stock, answered, invite, note_accounting, phone, phones, register
 
@@ -106,6 +107,13 @@ def test_cancelled(s: Scene) -> None:
     bob.reply(received, 487)
     bob.expect("ACK")
     alice.ack(sent, alice.expect(487))
+
+
+@room.one
+def test_no_connections(s: Scene) -> None:
+    ask = Datagrams(s.server.directory / "run" / "kamailio_rpc.sock")
+    s.note(str(ask("tls.list")))
+    ask.close()
 
 
 ECHO = '{"jsonrpc": "2.0", "method": "core.echo", "params": ["a", 1], "id": 7}'

@@ -53,6 +53,15 @@ def started(tmp_path: Path, *params: str, text: str = LIST) -> Local:
     return Local(f"{MODULES}{lines}{ROUTES}")
 
 
+def test_loaded_before_tm(tmp_path: Path) -> None:
+    """The order of loadmodule lines is the config's."""
+    (tmp_path / "list").write_text(LIST)
+    modules = MODULES.replace('loadmodule "tm"\n', "") + 'loadmodule "tm"\n'
+    server = Local(f'{modules}modparam("dispatcher", "list_file", "{tmp_path}/list")\n{ROUTES}')
+    assert dispatcher(server).probing is not None
+    server.close()
+
+
 def dispatcher(server: Local) -> Any:
     return server.core.module("dispatcher")
 
