@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 import sys
 from pathlib import Path
 
@@ -119,10 +118,12 @@ def run(
     try:
         wanted = scenario.shipped() if "all" in names else names or DEFAULT
         asked = [scenario.load(name) for name in wanted]
-        if shutil.which("sipp") is None and any(one.kind == "sipp" for one in asked):
-            if "all" not in names:
-                raise scenario.ScenarioError("sipp is not installed: apt-get install sip-tester")
-            asked = [one for one in asked if one.kind != "sipp"]
+        for one in [*asked]:
+            if lack := scenario.missing(one, cfg):
+                if names and "all" not in names:
+                    raise scenario.ScenarioError(f"{one.name}: {lack}")
+                click.echo(f"{one.name} is left out: {lack}", err=True)
+                asked.remove(one)
         plan = Plan(
             kinds=chosen(commands, python),
             scenarios=asked,
@@ -175,8 +176,7 @@ def measured(plan: Plan) -> samples.Report:
     )
     # A display that refreshes in a thread of its own would disturb the generator.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
-        total = plan.rounds * len(plan.scenarios) * len(plan.kinds)
-        task = progress.add_task("the generator's own ceiling", total=total)
+        task = progress.add_task("the generator's own ceiling", total=plan.turns)
 
         def say(turn: int, kind: servers.Kind, one: scenario.Scenario) -> None:
             text = f"round {turn + 1} of {plan.rounds}: {one.name}, {kind.name}"

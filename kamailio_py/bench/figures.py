@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from kamailio_py.bench.histogram import Histogram
-from kamailio_py.bench.samples import Samples, Step
+from kamailio_py.bench.samples import Samples, Scaled, Step
 
 BUSY = 0.9
 """The generator's share of a core from which on it, not the server, may be what limits a rate."""
@@ -54,6 +54,35 @@ def limited_by_generator(samples: Samples) -> bool:
     return bool(samples.load) and median(load.generator_busy for load in samples.load) >= BUSY
 
 
+def speedup(counts: list[Scaled]) -> float:
+    """How much more the most receivers manage than the fewest."""
+    return counts[-1].rate / counts[0].rate
+
+
+def by_cpu(counts: list[Scaled]) -> float:
+    """The same as the CPU time of each lets expect it where no receiver waits for a core or for another one."""
+    first, last = counts[0], counts[-1]
+    return last.receivers / first.receivers * first.cpu_us / last.cpu_us
+
+
+def room(samples: Samples, cores: int) -> float:
+    """What the machine lets a server grow to: the generator needs the rest of its cores."""
+    rounds = [counts for counts in samples.scaled if len(counts) > 1]
+    needed = median(counts[-1].generator_busy for counts in rounds)
+    most, fewest = rounds[0][-1].receivers, rounds[0][0].receivers
+    return min(most, cores - needed) / fewest
+
+
+def slowed(steps: list[Step]) -> bool:
+    """Whether processes waited for a core for more than half of the usual latency."""
+    return sum(step.waited for step in steps) / len(steps) > together(steps).percentile(50) / 2
+
+
+def crowded(rounds: Sequence[Scaled]) -> bool:
+    """Whether the receivers, or the generator, were kept from a core for a fifth of the time."""
+    return median(one.waiting for one in rounds) > 0.2 * rounds[0].receivers
+
+
 def fixed_rates(samples: Samples) -> dict[str, list[Step]]:
     """Steps at fixed rates, of all rounds, by how the scenario names the rate."""
     made: dict[str, list[Step]] = {}
@@ -90,6 +119,12 @@ STARTED = Measure("start-up", "s", False, lambda samples: samples.started)
 SHARED = Measure("shared memory", "B", False, lambda samples: samples.shared)
 PRIVATE = Measure("private memory", "B", False, lambda samples: samples.private)
 LARGEST = Measure("private memory of the largest process", "B", False, lambda samples: samples.largest_private)
+MEDIAN = Measure("private memory of the median process", "B", False, lambda samples: samples.median_private)
+IDLE = Measure("CPU without traffic", "%", False, lambda samples: [100 * share for share in samples.idle])
+SPEEDUP = Measure(
+    "receivers together / one", "x", True, lambda samples: [speedup(one) for one in samples.scaled if len(one) > 1]
+)
+BY_CPU = Measure("the same by CPU", "x", True, lambda samples: [by_cpu(one) for one in samples.scaled if len(one) > 1])
 HELD_SHARED = Measure(
     "shared memory, each suspended",
     "B",
@@ -104,5 +139,18 @@ HELD_SUSPEND = Measure(
     "CPU of suspending one", "us", False, lambda samples: [counts[-1].suspend_us for counts in samples.held if counts]
 )
 
-COMPARED = (CPU, FULL, SATURATION, HELD_SHARED, HELD_PROBE, HELD_SUSPEND, STARTED, PRIVATE)
+COMPARED = (
+    CPU,
+    FULL,
+    SATURATION,
+    HELD_SHARED,
+    HELD_PROBE,
+    HELD_SUSPEND,
+    IDLE,
+    SPEEDUP,
+    BY_CPU,
+    STARTED,
+    PRIVATE,
+    LARGEST,
+)
 """What `kambench compare` looks at."""

@@ -39,18 +39,24 @@ for turn in range(5):
 flags = " ".join(str(sysconfig.get_config_var(name) or "")
                  for name in ("CONFIG_ARGS", "PY_CFLAGS", "PY_CFLAGS_NODIST", "PY_LDFLAGS_NODIST", "PY_CORE_CFLAGS"))
 print(json.dumps({
-    "version": platform.python_version(), "implementation": platform.python_implementation(),
-    "flags": flags, "debian": "deb_system" in sysconfig.get_scheme_names(),
-    "debug": bool(sysconfig.get_config_var("Py_DEBUG")), "loop_ns": best / 50000 * 1e9}))
+    "version": platform.python_version(), "new_enough": sys.version_info >= (3, 11),
+    "implementation": platform.python_implementation(), "release": "%d.%d.%d" % sys.implementation.version[:3],
+    "compiler": platform.python_compiler(), "flags": flags, "debian": "deb_system" in sysconfig.get_scheme_names(),
+    "debug": bool(sysconfig.get_config_var("Py_DEBUG")), "threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "loop_ns": best / 50000 * 1e9}))
 """
 
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One Python. `optimised` is None where the build does not tell; `loop_ns` is one turn of a small fixed loop."""
+    """One Python: of which language version, by whom, and how it was built.
+
+    `optimised` and `lto` are None where the build does not tell; `loop_ns` is one turn of a small fixed loop.
+    """
 
     path: str
     version: str
+    implementation: str
     optimised: bool | None
     lto: bool | None
     build: str
@@ -74,10 +80,15 @@ def describe(path: str) -> Interpreter:
         told = json.loads(asked.stdout)
     except (OSError, subprocess.SubprocessError, ValueError):
         raise InterpreterError(f"{path} is no Python that can be run") from None
+    if not told["new_enough"]:
+        raise InterpreterError(f"{path} is Python {told['version']}, and kamailio-py needs 3.11 or later")
     flags = told["flags"]
     optimised: bool | None = "--enable-optimizations" in flags or "-fprofile-use" in flags
     lto: bool | None = "--with-lto" in flags or "-flto" in flags
-    if told["debug"]:
+    if told["implementation"] != "CPython":
+        # What flags tell of a C compiler's optimisation says nothing of a just-in-time compiler.
+        optimised, lto, build = None, None, f"{told['implementation']} {told['release']}, built with {told['compiler']}"
+    elif told["debug"]:
         build = "a debug build"
     elif told["debian"]:
         # Debian's and Ubuntu's rules build with profiles and take the flags out of what sysconfig tells afterwards.
@@ -86,7 +97,9 @@ def describe(path: str) -> Interpreter:
         build = "optimised with profiles" + (", LTO" if lto else "")
     else:
         build = "NOT optimised with profiles" + (", LTO" if lto else "")
-    return Interpreter(path, told["version"], optimised, lto, build, round(told["loop_ns"], 1))
+    if told["threaded"]:
+        build += ", free-threaded"
+    return Interpreter(path, told["version"], told["implementation"], optimised, lto, build, round(told["loop_ns"], 1))
 
 
 def command(path: str) -> list[str]:
@@ -103,11 +116,17 @@ def command(path: str) -> list[str]:
     made = _installed(path)
     if _works([*made]):
         return made
-    raise InterpreterError(f"{path} cannot run kamailio-py, not even in a virtual environment of its own")
+    raise InterpreterError(f"{path} cannot run kamailio-py, not even in a virtual environment of its own: {said(made)}")
 
 
 def _works(command: list[str]) -> bool:
     return subprocess.run([*command, "-v"], capture_output=True, timeout=60).returncode == 0
+
+
+def said(command: list[str]) -> str:
+    """The last line the command says instead of its version."""
+    asked = subprocess.run([*command, "-v"], capture_output=True, text=True, timeout=60)
+    return (asked.stderr.strip() or asked.stdout.strip() or "it said nothing").splitlines()[-1]
 
 
 def _installed(path: str) -> list[str]:

@@ -7,6 +7,7 @@ the exchanges answered, with the window full; what it does afterwards for them (
 from __future__ import annotations
 
 import gc
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,7 +18,7 @@ from pathlib import Path
 from kamailio_py.bench import answers, capacity, processes
 from kamailio_py.bench.capacity import SETTLE
 from kamailio_py.bench.figures import saturation
-from kamailio_py.bench.samples import Load, Measured, Samples, Step
+from kamailio_py.bench.samples import Load, Measured, Samples, Scaled, Step
 from kamailio_py.bench.scenario import HALF, Scenario
 from kamailio_py.bench.servers import Kind, Server, StartFailed, free_port
 from kamailio_py.bench.talk import Drives, Talk
@@ -31,9 +32,15 @@ LOWEST, SPARE = 500.0, 0.7
 
 WARM_UP = 0.3
 
+AFTER_START = 1.0
+"""Seconds after its first answer a server is taken for idle."""
+
 TRIES = 3
 """A stretch in which answers were lost is repeated: a machine that is busy otherwise may keep a server from its socket
 for so long that datagrams are lost. What is lost every time is the server's own."""
+
+ALONE = ("suspended", "scaling", "idle")
+"""Kinds of scenarios that share no server: what others leave behind would be measured with them."""
 
 Say = Callable[[int, Kind, Scenario], None]
 """Hears that a server's turn in a round comes to a scenario."""
@@ -57,12 +64,18 @@ class Plan:
         """Scenarios that can share a server once it is started."""
         made: dict[tuple[object, ...], list[Scenario]] = {}
         for one in self.scenarios:
-            own = one.name if one.kind == "suspended" else ""
+            own = one.name if one.kind in ALONE else ""
             made.setdefault((self.cfg_of(one), one.transport, own), []).append(one)
         return list(made.values())
 
     def cfg_of(self, scenario: Scenario) -> Path:
         return self.cfg or scenario.cfg_path
+
+    @property
+    def turns(self) -> int:
+        """How often `say` is called in a run."""
+        starts = sum(len(one.receivers) if one.kind == "scaling" else 1 for one in self.scenarios)
+        return self.rounds * len(self.kinds) * starts
 
 
 def run(plan: Plan, say: Say) -> dict[str, Measured]:
@@ -76,14 +89,14 @@ def run(plan: Plan, say: Say) -> dict[str, Measured]:
     port = free_port()
     # A collection in the midst of a stretch would be taken for the server's lateness.
     gc.collect()
-    gc.freeze()
     gc.disable()
     try:
         for turn in range(plan.rounds):
             for group in plan.groups():
                 for kind in plan.kinds:
-                    visit(plan, kind, group, port, measured, partial(say, turn, kind))
-                    gc.collect()
+                    for receivers in group[0].receivers if group[0].kind == "scaling" else [None]:
+                        visit(plan, kind, group, port, measured, partial(say, turn, kind), receivers)
+                        gc.collect()
     finally:
         gc.enable()
     for one in measured.values():
@@ -111,11 +124,12 @@ def visit(
     port: int,
     measured: dict[str, Measured],
     say: Callable[[Scenario], None],
+    receivers: int | None = None,
 ) -> None:
     """One server once: start, every scenario of the group, stop."""
     own = [measured[one.name].servers[kind.name] for one in group]
     memory = max(plan.memory, *(capacity.megabytes(one, plan.most_suspended) for one in group))
-    server = Server(kind, plan.cfg_of(group[0]), group[0].transport, port, memory)
+    server = Server(kind, plan.cfg_of(group[0]), group[0].transport, port, memory, receivers)
     try:
         with ExitStack() as open_talks:
             talks = {one.name: open_talks.enter_context(Talk(one, port)) for one in group}
@@ -125,7 +139,7 @@ def visit(
             for scenario, samples in zip(group, own, strict=True):
                 say(scenario)
                 if not samples.problems:
-                    one_scenario(plan, server, scenario, talks[scenario.name], samples)
+                    one_scenario(plan, server, scenario, talks[scenario.name], samples, receivers)
     except (StartFailed, ConnectionError) as error:
         for samples in own:
             samples.problem(str(error))
@@ -133,18 +147,46 @@ def visit(
         server.stop()
 
 
-def one_scenario(plan: Plan, server: Server, scenario: Scenario, talk: Talk, samples: Samples) -> None:
-    if not samples.answers:
+def one_scenario(
+    plan: Plan, server: Server, scenario: Scenario, talk: Talk, samples: Samples, receivers: int | None
+) -> None:
+    if not samples.answers and scenario.kind != "idle":
         samples.answers = talk.transcript()
     if scenario.kind == "suspended":
         samples.held.append(capacity.measure(server, scenario, plan.most_suspended, samples))
+    elif scenario.kind == "idle":
+        samples.idle.append(idle(server, scenario.watch))
+    elif receivers is not None:
+        if receivers == scenario.receivers[0]:
+            samples.scaled.append([])
+        samples.scaled[-1].append(scaled(plan, server, scenario, talk.driver, receivers, samples))
     else:
         under_load(plan, server, scenario, talk.driver, samples)
     used = processes.memory(server.pid)
     samples.shared.append(used.shared)
     samples.private.append(used.private)
     samples.largest_private.append(used.largest_private)
+    samples.median_private.append(used.median_private)
     samples.processes.append(used.processes)
+
+
+def idle(server: Server, seconds: float) -> float:
+    """CPU seconds a second of a server that has nothing to do."""
+    time.sleep(AFTER_START)
+    before, begun = processes.cpu(server.pid), time.perf_counter()
+    time.sleep(seconds)
+    used = processes.cpu(server.pid) - before
+    return used.total / (time.perf_counter() - begun)
+
+
+def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, receivers: int, samples: Samples) -> Scaled:
+    """What so many receivers manage. The window is large enough to keep all of them busy."""
+    driver.closed(scenario.window, WARM_UP)
+    time.sleep(plan.settle)
+    before = processes.waited(os.getpid())
+    load = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds * 2))
+    waiting = (processes.waited(os.getpid()) - before) / load.seconds
+    return Scaled(receivers, load.rate, load.cpu_us, load.cpu_us * load.rate / 1e6, waiting, load.generator_busy)
 
 
 def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, samples: Samples) -> None:
@@ -155,14 +197,15 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
         most = saturation(found)
         if most:
-            loaded(plan, server, samples, lambda: driver.paced(most * SPARE, plan.seconds))
+            samples.load.append(loaded(plan, server, samples, lambda: driver.paced(most * SPARE, plan.seconds)))
         else:
             samples.problem(f"holds not even {found[-1].offered:.0f} a second")
         above = most * STEP_UP
     else:
         driver.closed(scenario.window, WARM_UP)
         time.sleep(plan.settle)
-        most = above = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)).rate
+        samples.load.append(loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)))
+        most = above = samples.load[-1].rate
     if not samples.problems:
         samples.rates.append(at_rates(plan, scenario, driver, most, samples))
         samples.ladder.append(found + ladder(driver, above, plan.seconds / 2))
@@ -180,9 +223,7 @@ def loaded(plan: Plan, server: Server, samples: Samples, drive: Callable[[], Out
         samples.repeated += again < TRIES - 1
     samples.count("full load", outcome)
     each = 1e6 / max(outcome.answered, 1)
-    made = Load(outcome.answered, outcome.elapsed, used.total * each, used.system * each, outcome.rate, outcome.busy)
-    samples.load.append(made)
-    return made
+    return Load(outcome.answered, outcome.elapsed, used.total * each, used.system * each, outcome.rate, outcome.busy)
 
 
 def at_rates(plan: Plan, scenario: Scenario, driver: Drives, most: float, samples: Samples) -> list[Step]:
@@ -193,7 +234,9 @@ def at_rates(plan: Plan, scenario: Scenario, driver: Drives, most: float, sample
         if rate > most * 0.8:
             continue
         for again in range(TRIES):
+            before = processes.waited(os.getpid())  # the generator's and, being its children, the server's
             step, outcome = one_step(driver, rate, plan.seconds, str(wanted))
+            step.waited = (processes.waited(os.getpid()) - before) / max(step.sent, 1)
             if step.complete or outcome.wrong:
                 break
             samples.repeated += again < TRIES - 1

@@ -1,11 +1,15 @@
-"""The plots of the HTML report, as SVG texts. Needs matplotlib, the extra `plots`."""
+"""The plots of the HTML report, as SVG texts. Needs matplotlib, the extra `plots`.
+
+A server has the same colour, mark and dash everywhere. Scenarios have the names they have in the tables.
+"""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from statistics import median
 from typing import Any
 
@@ -14,32 +18,53 @@ import matplotlib
 matplotlib.use("svg")
 
 import matplotlib.pyplot as pyplot
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from kamailio_py.bench import figures
 from kamailio_py.bench.histogram import Histogram
 from kamailio_py.bench.samples import Measured, Report, Samples
 from kamailio_py.bench.table import LOADED, usable
 
-COLOURS = ("#2a6f97", "#c1666b", "#8a9a5b", "#6b5b95", "#d4a373")
+COLOURS = ("#1f6f9f", "#c1553b", "#7f8f3a", "#6b5b95", "#b8860b")
+MARKS = ("o", "s", "^", "D", "v")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)), (0, (8, 2)))
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kambench",
     "font.family": "sans-serif",
     "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.25,
     "legend.frameon": False,
 }
+WIDTH, ACROSS = 9.8, 3
+"""Inches of a plot, and how many panels stand side by side."""
+
+_COUNT = FuncFormatter(lambda value, place: f"{value:,.0f}")
+_PLAIN = FuncFormatter(lambda value, place: f"{value:,g}")
 
 
 @contextmanager
-def _figure(made: list[str], width: float = 7.2, height: float = 3.4) -> Iterator[Any]:
-    """Axes to draw into; what was drawn is added to `made`."""
+def _figure(made: list[str], rows: int, columns: int, height: float, **options: Any) -> Iterator[Any]:
+    """Panels to draw into, as a list of rows; what was drawn is added to `made`, those not drawn into are left out."""
     with matplotlib.rc_context(_STYLE):
-        whole, axes = pyplot.subplots(figsize=(width, height), layout="constrained")
-        yield axes
+        whole, panels = pyplot.subplots(
+            rows, columns, figsize=(WIDTH, height), layout="constrained", squeeze=False, **options
+        )
+        yield panels
+        handles: dict[str, Any] = {}
+        for axes in panels.flat:
+            if not axes.has_data():
+                axes.remove()
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                handles.setdefault(label, handle)
+        if rows * columns > 1:
+            whole.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=len(handles))
         out = io.StringIO()
         whole.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
         pyplot.close(whole)
@@ -47,68 +72,111 @@ def _figure(made: list[str], width: float = 7.2, height: float = 3.4) -> Iterato
 
 
 def _lean(text: str) -> str:
-    """The drawing without what no browser needs; half a dozen of matplotlib's in a page would be a megabyte."""
+    """The drawing without what no browser needs; as matplotlib writes it a page would be a megabyte."""
     text = text[text.index("<svg") :]
     for pattern, by in (
         (r"<metadata>.*?</metadata>", ""),
+        (r"<!--.*?-->", ""),
         (r"font-family: [^;\"]*", "font-family: sans-serif"),
         (r'<g id="[^"]*"', "<g"),
-        (r"(\d+\.\d\d)\d+", r"\1"),
+        (r"(\d+\.\d)\d+(?![^<>]*</text>)", r"\1"),
         (r"\s*\n\s*", "\n"),
     ):
         text = re.sub(pattern, by, text, flags=re.DOTALL)
     return text
 
 
+def ratios(report: Report) -> list[str]:
+    """CPU per request as a multiple of the other servers', on a scale where half and twice are equally far from one."""
+    made: list[str] = []
+    found = usable(report, LOADED)
+    first, *others = report.servers
+    if not found or not others:
+        return made
+    with _figure(made, 1, 1, 1.1 + 0.26 * len(found)) as panels:
+        axes = panels[0][0]
+        for row, one in enumerate(found):
+            own = figures.CPU.of(one.servers[first])
+            for place, name in enumerate(others, 1):
+                other = figures.CPU.of(one.servers[name])
+                if own is None or other is None or not other.value:
+                    continue
+                ratio = own.value / other.value
+                style = {"color": COLOURS[place % len(COLOURS)], "label": f"/ {name}" if row == 0 else None}
+                axes.plot([1, ratio], [row, row], color=style["color"], linewidth=1, alpha=0.4)
+                axes.plot([ratio], [row], MARKS[place % len(MARKS)], markersize=6, **style)
+                right = ratio >= 1
+                axes.annotate(
+                    f"{ratio:.2f}", (ratio, row), xytext=(6 if right else -6, 0), textcoords="offset points",
+                    ha="left" if right else "right", va="center", fontsize=8,
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.8},
+                )  # fmt: skip
+        axes.axvline(1, color="#333", linewidth=1)
+        axes.set_xscale("log")
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, 0.4) / 1.2, max(high, 2.5) * 1.2)
+        axes.set_xticks([mark for mark in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if low / 1.3 <= mark <= high * 1.3])
+        axes.xaxis.set_major_formatter(_PLAIN)
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_yticks(range(len(found)), [one.name for one in found])
+        axes.set_ylim(len(found) - 0.4, -0.6)
+        axes.set_xlabel(f"CPU of {first} divided by theirs: left of 1 it takes less, right of 1 more")
+        axes.legend(loc="best")
+    return made
+
+
 def cpu(report: Report) -> list[str]:
-    """CPU per request by scenario, a bar for each server, its spread as a line."""
+    """CPU per request by scenario, a bar for each server with its value; its spread as a line."""
     found = usable(report, LOADED)
     made: list[str] = []
     if not found:
         return made
     names = list(report.servers)
     height = 0.8 / len(names)
-    with _figure(made, height=0.9 + 0.28 * len(names) * len(found)) as axes:
+    with _figure(made, 1, 1, 0.9 + 0.19 * len(names) * len(found)) as panels:
+        axes = panels[0][0]
         for place, name in enumerate(names):
             values = [(row, figure) for row, one in enumerate(found) if (figure := figures.CPU.of(one.servers[name]))]
-            axes.barh(
+            bars = axes.barh(
                 [row + (place - (len(names) - 1) / 2) * height for row, _ in values],
                 [figure.value for _, figure in values], height * 0.9, label=name, color=COLOURS[place % len(COLOURS)],
-                xerr=[figure.value * figure.spread for _, figure in values], error_kw={"elinewidth": 1},
+                xerr=[figure.value * figure.spread for _, figure in values],
+                error_kw={"elinewidth": 1, "ecolor": "#333"},
             )  # fmt: skip
-        axes.set_yticks(range(len(found)), [one.title for one in found])
+            axes.bar_label(bars, [f"{figure.value:,.0f}" for _, figure in values], padding=4, fontsize=8)
+        axes.set_yticks(range(len(found)), [f"{one.name}, per {one.unit}" for one in found])
         axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(_COUNT)
         axes.set_xlabel("CPU of all processes, microseconds for each")
         axes.legend()
     return made
 
 
-def _by_server(
-    report: Report,
-    one: Measured,
-    lines: Callable[[Samples], tuple[list[float], list[float]]],
-    axes: Any,
-    style: str = "-",
-) -> None:
-    for place, name in enumerate(report.servers):
-        across, up = lines(one.servers[name])
-        if across:
-            colour = COLOURS[place % len(COLOURS)]
-            axes.plot(across, up, marker="o", markersize=3, linestyle=style, label=name, color=colour)
-
-
 def throughput(report: Report) -> list[str]:
-    """The ladder: how much of what was offered was answered."""
+    """The ladder: how much of what was offered was answered, a panel for each scenario."""
     made: list[str] = []
-    for one in usable(report, LOADED):
-        with _figure(made) as axes:
-            _by_server(report, one, _ladder, axes, "")
+    found = usable(report, LOADED)
+    if not found:
+        return made
+    rows = ceil(len(found) / ACROSS)
+    with _figure(made, rows, ACROSS, 0.5 + 2.1 * rows) as panels:
+        for axes, one in zip(panels.flat, found, strict=False):
+            for place, name in enumerate(report.servers):
+                across, up = _ladder(one.servers[name])
+                style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKS[place % len(MARKS)]}
+                if across:
+                    axes.plot(across, up, linestyle="", markersize=3, label=name, **style)
             limit = max(axes.get_xlim()[1], axes.get_ylim()[1])
-            axes.plot([0, limit], [0, limit], color="#999", linewidth=0.8, linestyle="--", label="all answered")
-            axes.set_title(one.title)
+            axes.plot([0, limit], [0, limit], color="#777", linewidth=0.8, linestyle="--", label="all answered in time")
+            axes.set_title(one.name)
+            axes.set_xlim(0, limit)
+            axes.set_ylim(0, limit)
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(MaxNLocator(4))
+                axis.set_major_formatter(_COUNT)
             axes.set_xlabel(f"{one.unit}s a second offered")
-            axes.set_ylabel("answered in time")
-            axes.legend()
+            axes.set_ylabel("answered a second")
     return made
 
 
@@ -119,37 +187,46 @@ def _ladder(samples: Samples) -> tuple[list[float], list[float]]:
 
 
 def latency(report: Report) -> list[str]:
-    """Latency by percentile at each fixed rate, the axis stretched towards the worst."""
+    """Latency by percentile, the axis stretched towards the worst: a row for each scenario, a panel for each rate."""
     made: list[str] = []
-    marks = [0, 50, 90, 99, 99.9, 99.99]
     for one in usable(report, LOADED):
         by_server = {name: figures.fixed_rates(samples) for name, samples in one.servers.items()}
-        for wanted in dict.fromkeys(key for rates in by_server.values() for key in rates):
-            with _figure(made) as axes:
-                for place, (name, rates) in enumerate(by_server.items()):
-                    steps = rates.get(wanted, [])
-                    if steps and all(step.complete for step in steps):
-                        across, up = _percentiles(figures.together(steps))
-                        at = f"{name} ({median(step.offered for step in steps):,.0f}/s)" if wanted == "half" else name
-                        axes.plot(across, up, label=at, color=COLOURS[place % len(COLOURS)])
-                axes.set_xscale("log")
-                axes.set_yscale("log")
-                axes.set_xticks([100 / (100 - mark) for mark in marks], [f"{mark:g} %" for mark in marks])
-                axes.minorticks_off()
-                at = (
-                    "half of what each server manages"
-                    if wanted == "half"
-                    else f"{float(wanted):,.0f} {one.unit}s a second"
-                )
-                axes.set_title(f"{one.title}, {at}")
-                axes.set_ylabel("ms" + (f" beyond the {one.delay_ms:g} ms" if one.delay_ms else ""))
-                axes.legend()
+        rates = list(dict.fromkeys(key for rates in by_server.values() for key in rates))
+        if not rates:
+            continue
+        rows, columns = ceil(len(rates) / ACROSS), min(len(rates), ACROSS)
+        with _figure(made, rows, columns, 0.4 + 2.2 * rows, sharey=True) as panels:
+            for axes, wanted in zip(panels.flat, rates, strict=False):
+                _by_percentile(axes, one, wanted, {name: found.get(wanted, []) for name, found in by_server.items()})
+            panels[0][0].set_ylabel("ms" + (f" beyond the {one.delay_ms:g} ms" if one.delay_ms else ""))
     return made
+
+
+def _by_percentile(axes: Any, one: Measured, wanted: str, by_server: dict[str, list[figures.Step]]) -> None:
+    marks = [50, 90, 99, 99.9, 99.99]
+    for place, (name, steps) in enumerate(by_server.items()):
+        if steps and all(step.complete for step in steps):
+            across, up = _percentiles(figures.together(steps))
+            axes.plot(
+                across, up, label=name, color=COLOURS[place % len(COLOURS)], linestyle=DASHES[place % len(DASHES)]
+            )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks([100 / (100 - mark) for mark in marks], [f"{mark:g} %" for mark in marks], fontsize=8)
+    axes.minorticks_off()
+    axes.yaxis.set_major_formatter(_PLAIN)
+    if wanted == "half":
+        each = [f"{median(step.offered for step in steps):,.0f}/s" for steps in by_server.values() if steps]
+        at = f"half load ({', '.join(each)})"
+    else:
+        at = f"{float(wanted):,.0f} {one.unit}s/s"
+    axes.set_title(f"{one.name}, {at}", fontsize=8)
+    axes.set_xlabel("of the answers came within", fontsize=8)
 
 
 def _percentiles(histogram: Histogram) -> tuple[list[float], list[float]]:
     count = len(histogram)
-    across = [10 ** (step / 20) for step in range(81) if 10 ** (step / 20) <= count]
+    across = [10 ** (step / 10) for step in range(41) if 10 ** (step / 10) <= count]
     return across, [histogram.percentile(100 - 100 / one) * 1e3 for one in across]
 
 
@@ -157,16 +234,21 @@ def suspended(report: Report) -> list[str]:
     """Memory of all suspended transactions, and the CPU of another request, by how many are suspended."""
     made: list[str] = []
     for one in usable(report, ("suspended",)):
-        for title, lines in (
-            ("shared memory of all that are suspended, MiB", _held_memory),
-            ("CPU of another request meanwhile, microseconds", _held_cpu),
-        ):
-            with _figure(made) as axes:
-                _by_server(report, one, lines, axes)
+        with _figure(made, 1, 2, 3.2) as panels:
+            for axes, title, lines in (
+                (panels[0][0], "shared memory of all of them, MiB", _held_memory),
+                (panels[0][1], "CPU of another request meanwhile, us", _held_cpu),
+            ):
+                for place, name in enumerate(report.servers):
+                    across, up = lines(one.servers[name])
+                    style: Any = {"color": COLOURS[place % len(COLOURS)], "linestyle": DASHES[place % len(DASHES)]}
+                    axes.plot(across, up, marker=MARKS[place % len(MARKS)], markersize=4, label=name, **style)
+                axes.set_title(title)
                 axes.set_xlabel("suspended at once")
-                axes.set_ylabel(title)
                 axes.set_ylim(bottom=0)
-                axes.legend()
+                axes.xaxis.set_major_locator(MaxNLocator(6))
+                for axis in (axes.xaxis, axes.yaxis):
+                    axis.set_major_formatter(_COUNT)
     return made
 
 

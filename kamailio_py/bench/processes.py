@@ -1,4 +1,4 @@
-"""What the processes of a server have used so far, read from /proc: CPU time, shared and private memory.
+"""What the processes of a server have used so far, read from /proc: CPU time, shared and private memory, waiting.
 
 A server is a process and all its descendants. Knows nothing of servers or traffic. Needs Linux.
 """
@@ -9,6 +9,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
@@ -26,12 +27,13 @@ class Cpu:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes in RAM: what processes share among them, and what each has for itself."""
+    """Bytes in RAM: what processes share among them, and what each has for itself (all, the most, the median)."""
 
     processes: int
     shared: int
     private: int
     largest_private: int
+    median_private: int
 
 
 def tree(root: int) -> list[int]:
@@ -81,7 +83,17 @@ def memory(root: int) -> Memory:
                 elif line.startswith(("Private_Clean:", "Private_Dirty:")):
                     own += int(line.split()[1]) * 1024
             private.append(own)
-    return Memory(len(private), shared, sum(private), max(private, default=0))
+    return Memory(len(private), shared, sum(private), max(private, default=0), int(median(private or [0])))
+
+
+def waited(root: int) -> float:
+    """Seconds that the process and its living descendants could have run and had no core to run on."""
+    total = 0
+    for pid in tree(root):
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                total += int(Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[1])
+    return total / 1e9
 
 
 def drops(inodes: set[int]) -> int:

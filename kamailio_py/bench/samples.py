@@ -24,7 +24,8 @@ class ReportError(Exception):
 class Step:
     """Traffic at one rate: what was offered and answered per second, and how long answers took from when they were due.
 
-    `wanted` is how the scenario names a fixed rate, "" for a step of the ladder.
+    `wanted` is how the scenario names a fixed rate, "" for a step of the ladder. `waited` is seconds for each that the
+    processes of the server and the generator waited for a core, where that was looked at.
     """
 
     wanted: str
@@ -37,6 +38,7 @@ class Step:
     generator_busy: float
     latest_send: float
     latency: list[tuple[int, int]]
+    waited: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -72,19 +74,37 @@ class Held:
 
 
 @dataclass
+class Scaled:
+    """Full load on so many receivers: requests a second, CPU for each, how many cores the server had.
+
+    `waiting` is how many processes of the server and the generator waited for a core at any time.
+    """
+
+    receivers: int
+    rate: float
+    cpu_us: float
+    cores: float
+    waiting: float
+    generator_busy: float
+
+
+@dataclass
 class Samples:
     """One scenario on one server, one entry for each round.
 
-    `repeated` counts stretches that lost answers and were repeated.
+    `idle` is CPU seconds a second without any traffic, `repeated` counts stretches that lost answers and were repeated.
     """
 
     load: list[Load] = field(default_factory=list)
     rates: list[list[Step]] = field(default_factory=list)
     ladder: list[list[Step]] = field(default_factory=list)
     held: list[list[Held]] = field(default_factory=list)
+    scaled: list[list[Scaled]] = field(default_factory=list)
+    idle: list[float] = field(default_factory=list)
     shared: list[int] = field(default_factory=list)
     private: list[int] = field(default_factory=list)
     largest_private: list[int] = field(default_factory=list)
+    median_private: list[int] = field(default_factory=list)
     processes: list[int] = field(default_factory=list)
     started: list[float] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
@@ -191,6 +211,7 @@ def _samples(data: dict[str, Any]) -> Samples:
     made = Samples(**data)
     made.load = [Load(**one) for one in data["load"]]
     made.held = [[Held(**one) for one in counts] for counts in data["held"]]
+    made.scaled = [[Scaled(**one) for one in counts] for counts in data["scaled"]]
     made.rates = [[Step(**one) for one in steps] for steps in data["rates"]]
     made.ladder = [[Step(**one) for one in steps] for steps in data["ladder"]]
     return made

@@ -5,6 +5,7 @@ A file that is no scenario is a ScenarioError with its name and the key that is 
 
 from __future__ import annotations
 
+import shutil
 import tomllib
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,7 +13,8 @@ from pathlib import Path
 from kamailio_py.bench.exchange import Calls, Exchange, Requests
 
 SHIPPED = Path(__file__).parent / "scenarios"
-KINDS = ("requests", "calls", "sipp", "suspended")
+KINDS = ("requests", "calls", "sipp", "suspended", "scaling", "idle")
+STOCK = Path("/etc/kamailio/kamailio.cfg")
 HALF = "half"
 """A rate: half of what the server managed with the window full."""
 
@@ -40,6 +42,8 @@ class Scenario:
     delay_ms: float = 0
     rates: list[float | str] = field(default_factory=lambda: [1000, HALF])
     counts: list[int] = field(default_factory=lambda: [100, 5000, 20000])
+    receivers: list[int] = field(default_factory=lambda: [1, 2])
+    watch: float = 3
     caller: str = ""
     called: str = ""
     unit: str = "request"
@@ -99,10 +103,23 @@ def _checked(path: Path, keys: dict[str, object]) -> Scenario:
     for rate in made.rates:
         if rate != HALF and (not isinstance(rate, int | float) or rate <= 0):
             raise ScenarioError(f'{path}: rates are numbers above 0 or "{HALF}"')
+    for key, numbers in (("counts", made.counts), ("receivers", made.receivers)):
+        if not numbers or any(type(number) is not int or number < 1 for number in numbers):
+            raise ScenarioError(f"{path}: {key} are whole numbers above 0")
     for needed in (made.cfg, made.caller, made.called):
-        if needed and not (made.folder / needed).exists():
+        if needed and not Path(needed).is_absolute() and not (made.folder / needed).exists():
             raise ScenarioError(f"{path}: there is no file {made.folder / needed}")
     return made
+
+
+def missing(scenario: Scenario, cfg: Path | None) -> str:
+    """What the scenario needs that this machine has not, "" if nothing; `cfg` is used instead of its own."""
+    if scenario.kind == "sipp" and shutil.which("sipp") is None:
+        return "sipp is not installed: apt-get install sip-tester"
+    if cfg is None and not scenario.cfg_path.exists():
+        hint = ": apt-get install kamailio" if scenario.cfg_path == STOCK else ""
+        return f"there is no {scenario.cfg_path}{hint}"
+    return ""
 
 
 def shipped() -> list[str]:

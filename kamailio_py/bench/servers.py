@@ -30,8 +30,8 @@ class StartFailed(Exception):
 class Kind:
     """One server to compare: its name in reports and its command line.
 
-    Kamailio's own options for cfg, port and memory are added, unless the command has a `{port}` to be filled in (then
-    also `{cfg}`, `{transport}` and `{directory}`).
+    Kamailio's own options for cfg, port, memory and, if it is said, the number of receivers are added, unless the
+    command has a `{port}` to be filled in (then also `{cfg}`, `{transport}`, `{receivers}` and `{directory}`).
     """
 
     name: str
@@ -39,13 +39,17 @@ class Kind:
     version: str = ""
     python: interpreter.Interpreter | None = None
 
-    def arguments(self, cfg: Path, transport: str, port: int, memory: int, directory: Path) -> list[str]:
+    def arguments(
+        self, cfg: Path, transport: str, port: int, memory: int, receivers: int | None, directory: Path
+    ) -> list[str]:
         if any("{port}" in word for word in self.command):
-            places = {"cfg": str(cfg), "transport": transport, "port": str(port), "directory": str(directory)}
+            places = {
+                "cfg": cfg, "transport": transport, "port": port, "receivers": receivers or 1, "directory": directory,
+            }  # fmt: skip
             return [word.format(**places) for word in self.command]
         listen = f"{transport}:127.0.0.1:{port}"
         options = ["-f", str(cfg), "-DD", "-E", "-m", str(memory), "-M", "16", "-Y", str(directory), "-l", listen]
-        return [*self.command, *options]
+        return [*self.command, *options, *([] if receivers is None else ["-n", str(receivers)])]
 
 
 def ours(python: str | None) -> Kind:
@@ -78,14 +82,19 @@ def custom(text: str) -> Kind:
 
 
 class Server:
-    """One server running on 127.0.0.1:`port`; a context manager. `started` is seconds from fork to the first answer."""
+    """One server running on 127.0.0.1:`port`. `started` is seconds from fork to the first answer.
 
-    def __init__(self, kind: Kind, cfg: Path, transport: str, port: int, memory: int = 256) -> None:
+    `receivers` is the number of its processes that receive, where it is not the cfg's.
+    """
+
+    def __init__(
+        self, kind: Kind, cfg: Path, transport: str, port: int, memory: int = 256, receivers: int | None = None
+    ) -> None:
         self.kind = kind
         self.port = port
         self.started = 0.0
         self._directory = Path(tempfile.mkdtemp(prefix="kambench-"))
-        self._arguments = kind.arguments(cfg.resolve(), transport, port, memory, self._directory)
+        self._arguments = kind.arguments(cfg.resolve(), transport, port, memory, receivers, self._directory)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

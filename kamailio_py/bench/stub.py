@@ -12,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -73,10 +74,13 @@ class Stub:
         return None
 
 
-def serve_udp(stub: Stub, port: int) -> None:
+def serve_udp(stub: Stub, port: int, receivers: int) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own:
         own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         own.bind(("127.0.0.1", port))
+        for _ in range(receivers - 1):
+            if os.fork() == 0:
+                break
         take, due, receive, send = stub.take, stub.due, own.recvfrom, own.sendto
         while True:
             rest = due()
@@ -107,6 +111,14 @@ def serve_tcp(stub: Stub, port: int) -> None:
                     stub.take(request, ready.sendall)
 
 
+def stay_busy(share: float) -> None:
+    """Use that share of a core for ever, whatever is asked."""
+    begun = time.perf_counter()
+    while True:
+        time.sleep(0.01)
+        burn(max((time.perf_counter() - begun) * share - time.thread_time(), 0.0))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m kamailio_py.bench.stub", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
@@ -116,11 +128,17 @@ def main() -> None:
     parser.add_argument("--status", type=int, default=200, help="status of the answers")
     parser.add_argument("--lose", type=int, default=0, metavar="N", help="do not answer every N-th request")
     parser.add_argument("--fork", action="store_true", help="burn in a process that is started for each request")
+    parser.add_argument("--idle", type=float, default=0, metavar="PERCENT", help="CPU of a core used without a request")
+    parser.add_argument("--receivers", type=int, default=1, metavar="N", help="processes that receive (UDP)")
     parser.add_argument("--header", help="a header X-Stub for the answers")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
-    serve = serve_tcp if options.transport == "tcp" else serve_udp
-    serve(Stub(options), options.port)
+    if options.idle:
+        threading.Thread(target=stay_busy, args=(options.idle / 100,), daemon=True).start()
+    if options.transport == "tcp":
+        serve_tcp(Stub(options), options.port)
+    else:
+        serve_udp(Stub(options), options.port, options.receivers)
 
 
 if __name__ == "__main__":

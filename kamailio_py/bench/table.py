@@ -21,7 +21,15 @@ Show = Callable[[float], str]
 def render(report: Report) -> RenderableType:
     """Everything."""
     parts: list[RenderableType] = [about(report), Text()]
-    for made in (cpu(report), throughput(report), latency(report), suspended(report), resources(report)):
+    for made in (
+        cpu(report),
+        throughput(report),
+        latency(report),
+        suspended(report),
+        scaling(report),
+        resources(report),
+        idle(report),
+    ):
         if made is not None:
             parts += [made, Text()]
     return Group(*parts, verdict(report))
@@ -92,6 +100,8 @@ def _of(report: Report, one: Measured, measure: Measure) -> list[Figure | None]:
     return [measure.of(one.servers[name]) for name in _names(report)]
 
 
+ROOM = 1.6
+"""Growth that more receivers have to be able to show at the least, for a measurement of it to mean something."""
 LOADED = ("requests", "calls", "sipp")
 
 
@@ -113,6 +123,24 @@ def octets(value: float) -> str:
 
 def size(value: float) -> str:
     return f"{value / (1 << 20):,.1f} MiB"
+
+
+def percent(value: float) -> str:
+    return f"{value:.2f} %"
+
+
+def times(value: float) -> str:
+    return f"{value:.2f}x"
+
+
+def scenarios(report: Report) -> Table:
+    """What the names of the scenarios stand for."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold", no_wrap=True)
+    made.add_column(overflow="fold")
+    for name, one in report.scenarios.items():
+        made.add_row(name, one.title)
+    return made
 
 
 def cpu(report: Report) -> Table | None:
@@ -150,7 +178,7 @@ def _percentiles(steps: list[Step]) -> str:
     if not all(step.complete for step in steps):
         return f"{sum(step.lost for step in steps)} lost"
     found = figures.together(steps)
-    return " / ".join(f"{found.percentile(percent) * 1e3:.2f}" for percent in PERCENTILES)
+    return "~" * figures.slowed(steps) + " / ".join(f"{found.percentile(percent) * 1e3:.2f}" for percent in PERCENTILES)
 
 
 def suspended(report: Report) -> Table | None:
@@ -187,6 +215,7 @@ def resources(report: Report) -> Table | None:
         ("start-up to the first answer", figures.STARTED, median, seconds),
         ("shared memory in use, at most", figures.SHARED, max, size),
         ("private memory of all processes, at most", figures.PRIVATE, max, size),
+        ("private memory of the median process, at most", figures.MEDIAN, max, size),
         ("private memory of the largest process, at most", figures.LARGEST, max, size),
     ):
         medians = [
@@ -196,7 +225,50 @@ def resources(report: Report) -> Table | None:
     return made if found else None
 
 
-SHOW: dict[str, Show] = {"us": microseconds, "s": seconds, "/s": rate, "B": octets}
+def scaling(report: Report) -> Table | None:
+    """What more receivers manage together; no ratios between servers, since each has its own."""
+    found = [one for one in usable(report, ("scaling",)) if any(samples.scaled for samples in one.servers.values())]
+    made = _table(report, "Receivers", ratios=False)
+    for one in found:
+        rows: dict[str, list[str]] = {}
+        for name in _names(report):
+            samples = one.servers[name]
+            for column in zip(*samples.scaled, strict=False):
+                title = f"{one.name}, {column[0].receivers} receiver{'s' * (column[0].receivers > 1)}"
+                cores = median(step.cores for step in column)
+                told = f"{shown(Figure.of(step.rate for step in column), rate)} on {cores:.2f} cores"
+                rows.setdefault(title, []).append("~" * figures.crowded(column) + told)
+            grown = figures.SPEEDUP.of(samples)
+            if grown is not None:
+                told = f"{shown(grown, times)}, at most {times(figures.room(samples, report.machine['cpus']))}"
+                rows.setdefault(f"{one.name}, growth", []).append(told)
+                free = shown(figures.BY_CPU.of(samples), times)
+                rows.setdefault(f"{one.name}, growth if each had a core", []).append(free)
+        for title, cells in rows.items():
+            made.add_row(title, *cells)
+    return made if found else None
+
+
+def idle(report: Report) -> Table | None:
+    """What a server takes that nobody asks for anything."""
+    found = usable(report, ("idle",))
+    made = _table(report, "Without traffic")
+    for one in found:
+        for title, measure, show in (
+            ("CPU, of one core", figures.IDLE, percent),
+            ("start-up to the first answer", figures.STARTED, seconds),
+            ("shared memory in use", figures.SHARED, size),
+            ("private memory of all processes", figures.PRIVATE, size),
+            ("private memory of the median process", figures.MEDIAN, size),
+            ("private memory of the largest process", figures.LARGEST, size),
+        ):
+            _row(made, f"{one.name}: {title}", _of(report, one, measure), show)
+    return made if found else None
+
+
+SHOW: dict[str, Show] = {
+    "us": microseconds, "s": seconds, "/s": rate, "B": octets, "%": percent, "x": times,
+}  # fmt: skip
 
 
 def render_changes(before: Report, after: Report, found: list[Change], everything: bool) -> RenderableType:
@@ -219,6 +291,26 @@ def render_changes(before: Report, after: Report, found: list[Change], everythin
     return Group(*notes, *([made] if made.row_count else []), Text(summary))
 
 
+def busy(report: Report) -> bool:
+    """Whether a figure has the mark of a machine that had other things to do."""
+    return any(
+        any(figures.slowed(steps) for steps in figures.fixed_rates(samples).values())
+        or any(figures.crowded(column) for column in zip(*samples.scaled, strict=False))
+        for one in usable(report, (*LOADED, "scaling"))
+        for samples in one.servers.values()
+    )
+
+
+def no_room(report: Report) -> list[str]:
+    """Servers whose growth says nothing, since the generator needs too much of the machine's cores."""
+    return [
+        name
+        for one in usable(report, ("scaling",))
+        for name, samples in one.servers.items()
+        if figures.SPEEDUP.of(samples) and figures.room(samples, report.machine["cpus"]) < ROOM
+    ]
+
+
 def verdict(report: Report) -> RenderableType:
     """Which scenarios are not reported, and why; what the marks mean."""
     lines: list[RenderableType] = []
@@ -236,6 +328,13 @@ def verdict(report: Report) -> RenderableType:
     loaded = [samples for one in usable(report, LOADED) for samples in one.servers.values()]
     if any(figures.limited_by_generator(samples) for samples in loaded):
         lines.append(Text("> the generator was at its limit: the server could do more", style="dim"))
+    if any(figures.slowed(steps) for samples in loaded for steps in figures.fixed_rates(samples).values()):
+        told = "~ processes waited for a core for more than half of the usual latency: the machine was busy"
+        lines.append(Text(told, style="dim"))
+    if no_room(report):
+        lines.append(
+            Text(f"the generator leaves no room for more receivers: {', '.join(no_room(report))}", style="dim")
+        )
     if len(report.servers) == 1:
         lines.append(Text("One server alone. Kamailio beside it: apt-get install kamailio"))
     return Group(*lines)

@@ -5,6 +5,8 @@ Only the timer process takes entries off the wheel, so what a wheel handler does
 
 from __future__ import annotations
 
+import time
+
 from kamailio_py.engine.core import Core
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.log import get_logger
@@ -14,7 +16,7 @@ from kamailio_py.process.process import Process
 logger = get_logger()
 
 GRAIN = 0.005
-"""Seconds between two looks at the wheel, which is its own grain."""
+"""Seconds that run_timers() sleeps at the least."""
 
 
 def specs(core: Core) -> list[ProcessSpec]:
@@ -28,10 +30,12 @@ def specs(core: Core) -> list[ProcessSpec]:
 
 
 def turn_wheel(process: Process) -> None:
-    """Fire what is due, every 5 ms."""
+    """Fire what is due when it is due."""
     shm, now = process.core.shm, process.core.clock.ms
     wheel, processes = shm.wheel, shm.processes
-    while process.every(GRAIN):
+    while not process.stopping:
+        with process.idle:
+            wheel.wait(wheel.next() / 1000 - time.monotonic())
         processes.begin(b"timers")
         begun = now()
         wheel.run(begun)

@@ -308,6 +308,8 @@ class SharedMemory:
         self.wheel = Wheel(
             self.memory, self.u64, self.structures["wheel"].offset, self.lock_groups["wheel.locks"], kinds
         )
+        if self.writable:
+            self.wheel.open()
 
     def _open_table(self, structure: layout.Structure) -> Table:
         name, shape = structure.name, structure.description
@@ -401,6 +403,7 @@ class SharedMemory:
                     lock.close()
             for queue in self.queues.values():
                 queue.close()
+            self.wheel.close()
         for view in (self.i64, self.u64, self.u32, self.u8):
             view.release()
         with contextlib.suppress(BufferError):

@@ -11,10 +11,17 @@ handler may add its node again. Adding and cancelling one node at the same time 
 
 Time: a timer never fires early, and at most one grain and one round of the timer process late. A timer due in the
 past fires in the next run. After a stall everything due fires once, in order of due times.
+
+The process that runs it sleeps until the next slot with something in it, REST grains at most. Until when stands in the
+head, and who adds something that is due before wakes it. Should that process die just then, the timer is late by what
+is left of REST.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -29,6 +36,8 @@ from kamailio_py.shm.records import Record, u16, u32, u64, words
 GRAIN = 5
 SLOTS = 65536
 STRIPES = 16
+REST = 10
+"""Grains that the process which runs the wheel sleeps at most."""
 
 
 class TimerNode(Record):
@@ -52,6 +61,7 @@ class WheelHead(Record):
     late = words(16, "timers by how late they were when their run began: number n counts those below 2**n ms")
     late_total = u64("milliseconds that all of them were late")
     longest = u64("milliseconds that the longest run took")
+    rest = u64("tick until which the process that runs it sleeps, unless woken")
 
 
 _MASK = SLOTS - 1
@@ -69,7 +79,7 @@ class Wheel:
 
     __slots__ = (
         "_again", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_late", "_locks", "_memory",
-        "_words", "kinds", "offset",
+        "_rest", "_wake", "_words", "kinds", "offset",
     )  # fmt: skip
 
     def __init__(self, memory: Any, words: Any, offset: int, locks: Sequence[Lock], kinds: Names) -> None:
@@ -83,6 +93,8 @@ class Wheel:
             (offset + field) >> 3 for field in (WheelHead.horizon, WheelHead.done, WheelHead.firing, WheelHead.fired)
         )
         self._late = (offset + WheelHead.late) >> 3
+        self._rest = (offset + WheelHead.rest) >> 3
+        self._wake = -1
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._again: set[int] = set()
         for stripe, lock in enumerate(self._locks):
@@ -91,6 +103,13 @@ class Wheel:
     @staticmethod
     def size() -> int:
         return WheelHead.SIZE + 8 * SLOTS
+
+    def open(self) -> None:
+        """Make what wakes the process that runs it; before forking."""
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def close(self) -> None:
+        os.close(self._wake)
 
     def kind(self, name: str, handler: Callable[[int], None], *, again: bool = False) -> int:
         """Register `handler(node offset)`; before forking.
@@ -133,6 +152,8 @@ class Wheel:
             words[(first >> 3) + 1] = node
         words[index + 3] = tag | _PENDING
         lock.release()
+        if tick < words[self._rest]:
+            os.eventfd_write(self._wake, 1)
 
     def cancel(self, node: int) -> bool:
         """Take the node out; True if it will not fire, False if it was not pending."""
@@ -200,6 +221,29 @@ class Wheel:
         words[self._done] = now
         words[self._fired] += fired
         return fired
+
+    def next(self) -> int:
+        """Monotonic milliseconds when the next run is worth while, if nobody adds something that is due before."""
+        words = self._words
+        first = words[self._done] + 1
+        tick = last = first + REST - 1
+        if not words[self._heads + (first & _MASK)]:
+            words[self._rest] = last
+            # Who adds looks at `rest` after linking; this is as good as a fence between writing it and looking.
+            self._locks[0].acquire()
+            self._locks[0].release()
+        for tick in range(first, last + 1):
+            if words[self._heads + (tick & _MASK)]:
+                break
+        words[self._rest] = tick
+        return tick * GRAIN
+
+    def wait(self, seconds: float) -> None:
+        """Sleep so long, or until somebody has added what is due before."""
+        if select.select([self._wake], (), (), max(seconds, 0))[0]:
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(self._wake)
+        self._words[self._rest] = 0
 
     def _fire(self, node: int, kind: int) -> None:
         if kind not in self._again:

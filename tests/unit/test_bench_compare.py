@@ -155,7 +155,7 @@ def test_the_command_says_what_got_worse(tmp_path: Path) -> None:
     better = run("compare", str(tmp_path / "b.json"), str(tmp_path / "a.json"))
     assert (better.exit_code, "better" in better.output) == (0, True)
     same = run("compare", str(tmp_path / "a.json"), str(tmp_path / "a.json"))
-    assert (same.exit_code, same.output.strip()) == (0, "9 same")
+    assert (same.exit_code, same.output.strip()) == (0, "10 same")
     assert run("compare", str(tmp_path / "a.json"), str(tmp_path / "none.json")).exit_code == 3
 
 

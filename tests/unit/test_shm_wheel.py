@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
@@ -13,7 +15,7 @@ from kit.memory import all_of, fork, killed_at, segment, wait
 from kamailio_py import points
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
-from kamailio_py.shm.wheel import GRAIN, SLOTS
+from kamailio_py.shm.wheel import GRAIN, REST, SLOTS
 
 LAP = GRAIN * SLOTS
 
@@ -285,3 +287,90 @@ def test_timer_process_killed_before_a_handler(memory: SharedMemory) -> None:
     assert log.depth == 0
     memory.wheel.run(1_000_105)
     assert [item[0] for item in log.waiting()] == [timer]
+
+
+# sleeping between runs
+
+
+def woken(memory: SharedMemory) -> bool:
+    return bool(select.select([memory.wheel._wake], (), (), 0)[0])
+
+
+@pytest.mark.parametrize("ticks", [1, 3, REST, REST + 1, 1000])
+def test_it_sleeps_until_something_is_due_and_no_longer_than_it_rests(memory: SharedMemory, ticks: int) -> None:
+    kind = memory.wheel.kind("k", lambda timer: None)
+    memory.wheel.add(node(memory), 1_000_000 + ticks * GRAIN, kind)
+    assert memory.wheel.next() == 1_000_000 + min(ticks, REST) * GRAIN
+
+
+def test_who_adds_what_is_due_before_wakes_it(memory: SharedMemory) -> None:
+    wheel = memory.wheel
+    kind = wheel.kind("k", lambda timer: None)
+    assert wheel.next() == 1_000_000 + REST * GRAIN
+    wheel.add(node(memory), 1_000_000 + REST * GRAIN, kind)
+    assert not woken(memory)
+    begun = time.monotonic()
+    pid = fork(memory, 1, lambda: wheel.add(node(memory), 1_000_007, kind))
+    wheel.wait(60)
+    assert time.monotonic() - begun < 30
+    assert wait(pid) == 0
+    assert wheel.next() == 1_000_010
+    assert not woken(memory)
+
+
+def test_who_adds_while_nobody_sleeps_wakes_nobody(memory: SharedMemory) -> None:
+    wheel = memory.wheel
+    kind = wheel.kind("k", lambda timer: None)
+    wheel.add(node(memory), 1_000_005, kind)
+    wheel.next()
+    wheel.wait(0)
+    wheel.add(node(memory), 1_000_005, kind)
+    assert not woken(memory)
+
+
+class Meddled:
+    """The words of a segment, with something done before the n-th of them is read or written."""
+
+    def __init__(self, words: memoryview, before: int, meddle: Callable[[], None]) -> None:
+        self.words, self.left, self.meddle = words, before, meddle
+
+    def _step(self) -> None:
+        self.left -= 1
+        if self.left < 0 and self.meddle:
+            meddle, self.meddle = self.meddle, lambda: None
+            meddle()
+
+    def __getitem__(self, index: int) -> int:
+        self._step()
+        return self.words[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self._step()
+        self.words[index] = value
+
+
+@pytest.mark.parametrize("ticks", [1, 2, REST - 1])
+def test_what_is_added_at_any_moment_of_falling_asleep_is_seen_or_wakes(memory: SharedMemory, ticks: int) -> None:
+    wheel = memory.wheel
+    kind = wheel.kind("k", lambda timer: None)
+    words = wheel._words
+    moments = 0
+    for step in range(100):
+        timer = node(memory)
+
+        def meddle(timer: int = timer) -> None:
+            nonlocal moments
+            moments += 1
+            own, wheel._words = wheel._words, words
+            wheel.add(timer, 1_000_000 + ticks * GRAIN, kind)
+            wheel._words = own
+
+        wheel._words = Meddled(words, step, meddle)
+        until = wheel.next()
+        wheel._words = words
+        if not wheel.pending(timer):
+            break
+        assert until <= 1_000_000 + ticks * GRAIN or woken(memory), step
+        wheel.wait(0)
+        assert wheel.cancel(timer)
+    assert moments > REST
