@@ -21,7 +21,7 @@ from kamailio_py.module import ModuleError, Rank
 from kamailio_py.options import Options
 from kamailio_py.process import timers
 from kamailio_py.process.exits import describe
-from kamailio_py.process.process import Process
+from kamailio_py.process.process import Process, freeze
 from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
@@ -126,7 +126,7 @@ class Master:
         logger.info(f"processes (at least): {len(self.plan)} - shm size: {self.shm_bytes}")
         signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
         gc.collect()
-        gc.freeze()
+        freeze()
         readers = [self._fork(index) for index in range(1, len(self.plan))]
         for reader, index in zip(readers, range(1, len(self.plan)), strict=True):
             ready = os.read(reader, 1)

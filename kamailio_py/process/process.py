@@ -27,6 +27,16 @@ logger = log.get_logger()
 PR_SET_PDEATHSIG = 1
 
 
+FREEZES = hasattr(gc, "freeze")
+"""Whether the collector is CPython's; that of PyPy has neither generations nor thresholds."""
+
+
+def freeze() -> None:
+    """What exists now is shared with other processes and never garbage: the collector is not to touch it."""
+    if FREEZES:
+        gc.freeze()
+
+
 class Shutdown(BaseException):
     """Raised out of a wait when the process is to stop."""
 
@@ -73,9 +83,9 @@ class Process:
         core.shm.processes.enter(self.spec.rank, self.spec.description, core.clock.ms())
         core.show_place()
         core.shm.give_back(self.index)
-        # what exists now is shared with the other processes and never garbage; per-message garbage has no cycles
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        freeze()
+        if FREEZES:  # per-message garbage has no cycles
+            gc.set_threshold(50_000, 20, 50)
         try:
             core.child_init(self.spec.rank)
             if self.spec.rank == 1:

@@ -5,6 +5,7 @@ With xdist, as in `make test`, each runs once and only has to be right.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,9 @@ from kit.local import Local
 from kit.memory import segment
 
 from kamailio_py.shm.memory import SharedMemory
+from kamailio_py.sip.lumps import apply
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.reply import build_reply
 
 pytestmark = pytest.mark.benchmark(max_time=0.2, min_rounds=5, disable_gc=True)
 
@@ -37,12 +40,18 @@ loadmodule "textops.so"
 loadmodule "siputils.so"
 loadmodule "htable.so"
 loadmodule "async.so"
+loadmodule "rr.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
 modparam("htable", "htable", "t=>size=8;")
 modparam("tm", "wt_timer", 100)
 request_route {
     if (is_method("OPTIONS")) { sl_send_reply("200", "OK"); exit; }
     if (is_method("MESSAGE")) { t_newtran(); t_reply("200", "OK"); exit; }
     if (is_method("INFO")) { async_task_route("RESUME"); exit; }
+    if (is_method("REGISTER")) { save("location"); exit; }
+    if (is_method("SUBSCRIBE")) { if (!lookup("location")) { sl_send_reply("404", "Not Found"); } exit; }
+    if (is_method("INVITE")) { record_route(); t_relay(); exit; }
     if (is_method("PUBLISH")) { $sht(t=>$fU) = $rm; $var(a) = $sht(t=>$fU); exit; }
     if (is_method("NOTIFY") && $fU == "alice" && $rU =~ "^b[a-z]+$") { $var(a) = $fu + "x" + $ci; $avp(b) = $var(a); }
 }
@@ -85,6 +94,19 @@ def test_message_what_a_transaction_is_found_by(benchmark: Benchmark) -> None:
     assert benchmark(read)[1] == "00000001@bench.example.test"
 
 
+def test_reply_built(benchmark: Benchmark) -> None:
+    msg = Message(text("OPTIONS"), "127.0.0.1", 40000)
+    assert benchmark(lambda: build_reply(msg, 200, "OK", to_tag="x")).startswith("SIP/2.0 200 OK\r\nVia: ")
+
+
+def test_edits_applied(benchmark: Benchmark) -> None:
+    """A header more and one less, as a relayed request has them."""
+    msg = Message(text("INVITE"))
+    start, end = msg.span(3)
+    edits: list[Any] = [(start, end - start, ""), (msg.headers_end, 0, "X-More: yes\r\n")]
+    assert benchmark(lambda: apply(edits, msg.text)).endswith("X-More: yes\r\n\r\n")
+
+
 # shared memory
 
 
@@ -108,6 +130,21 @@ def test_block_stored_and_freed(benchmark: Benchmark, memory: SharedMemory, size
     used = arena.used
     benchmark(lambda: arena.free(arena.store(data, owner)))
     assert arena.used == used
+
+
+def test_record_put_into_a_table_and_taken_out(benchmark: Benchmark, memory: SharedMemory) -> None:
+    table = memory.table("t", 8, 4)
+    record = memory.arena.alloc(64, memory.arena.owner("test", "record"))
+    lock = table.lock_of(3)
+
+    def turn() -> None:
+        lock.acquire()
+        table.insert(3, record)
+        table.remove(3, record)
+        lock.release()
+
+    benchmark(turn)
+    assert len(table) == 0
 
 
 def test_queue_put_and_got(benchmark: Benchmark, memory: SharedMemory) -> None:
@@ -135,6 +172,56 @@ def test_timer_added_and_cancelled(benchmark: Benchmark, memory: SharedMemory, p
         return memory.wheel.cancel(nodes[0])
 
     assert benchmark(turn)
+
+
+def test_timer_added_and_fired(benchmark: Benchmark, memory: SharedMemory) -> None:
+    fired: list[int] = []
+    kind = memory.wheel.kind("k", fired.append)
+    node = memory.arena.store(bytes(32), memory.arena.owner("test", "node"))
+    now = itertools.count(1_000_005, 5)
+
+    def turn() -> int:
+        due = next(now)
+        memory.wheel.add(node, due, kind)
+        return memory.wheel.run(due)
+
+    assert benchmark(turn) == 1
+
+
+# what modules keep
+
+
+def test_transaction_made_found_and_freed(benchmark: Benchmark, server: Local) -> None:
+    table = server.core.module("tm").table  # type: ignore[union-attr]
+    msg = Message(text("MESSAGE"), "127.0.0.1", 40000)
+    key = table.key(msg)
+    before = server.core.shm.arena.used
+
+    def turn() -> Any:
+        lock = table.table.lock_of(5)
+        lock.acquire()
+        made = table.insert(msg, 5, key, "127.0.0.1", 40000, None)
+        lock.release()
+        found = table.find_ident(5, made.label)
+        table.release(found)
+        lock.acquire()
+        table.remove(made)
+        lock.release()
+        table.free(made)
+        return found.offset == made.offset
+
+    assert benchmark(turn)
+    assert server.core.shm.arena.used == before
+
+
+def test_hash_table_set_and_got(benchmark: Benchmark, server: Local) -> None:
+    table = server.core.module("htable").tables["t"]  # type: ignore[union-attr]
+
+    def turn() -> Any:
+        table.set("alice", "here")
+        return table.get("alice")
+
+    assert benchmark(turn) == "here"
 
 
 # routes
@@ -167,6 +254,20 @@ def test_request_transaction_and_reply(benchmark: Benchmark, server: Local) -> N
 
 def test_request_suspended_and_resumed(benchmark: Benchmark, server: Local) -> None:
     drive(benchmark, server, "INFO", 1)
+
+
+def test_request_relayed_with_record_route(benchmark: Benchmark, server: Local) -> None:
+    drive(benchmark, server, "INVITE", 2)
+
+
+def test_request_registered(benchmark: Benchmark, server: Local) -> None:
+    drive(benchmark, server, "REGISTER", 1)
+
+
+def test_route_lookup_of_a_registered_user(benchmark: Benchmark, server: Local) -> None:
+    [reply] = server.inject(text("REGISTER", 9_999_999))
+    assert reply.startswith("SIP/2.0 200 ")
+    drive(benchmark, server, "SUBSCRIBE", 0)
 
 
 def test_route_hash_table(benchmark: Benchmark, server: Local) -> None:

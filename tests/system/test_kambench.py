@@ -7,20 +7,34 @@ always add to it. It is measured a few times until that is within 10 %, too; it 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kamailio_py.bench import measure, scenario, servers
+from kamailio_py.bench import interpreter, measure, processes, scenario, servers
 from kamailio_py.bench.figures import CPU, latency, saturation
 from kamailio_py.bench.samples import Measured
 from kamailio_py.bench.servers import Kind
 
 STUB = f"{sys.executable} -m kamailio_py.bench.stub --port {{port}} --transport {{transport}}"
 ASKED = "options-stateless"
+IDLE = """
+title = "Nothing"
+cfg = "own.cfg"
+kind = "idle"
+watch = 1
+message = \"\"\"
+OPTIONS sip:{server} SIP/2.0
+Via: SIP/2.0/UDP {local};branch=z9hG4bK-{id}
+Call-ID: {id}@bench
+\"\"\"
+"""
 
 
 def stub(*options: str, name: str = "stub") -> Kind:
@@ -28,8 +42,9 @@ def stub(*options: str, name: str = "stub") -> Kind:
 
 
 def measured(*kinds: Kind, what: str = ASKED, rates: tuple[float, ...] = (50.0,), seconds: float = 0.3) -> Measured:
-    plan = measure.Plan([*kinds], [scenario.load(what)], rounds=1, seconds=seconds, rates=rates, settle=0.05)
-    return measure.run(plan, lambda *what: None)[what]
+    one = scenario.load(what)
+    plan = measure.Plan([*kinds], [one], rounds=1, seconds=seconds, rates=rates, settle=0.05)
+    return measure.run(plan, lambda *what: None)[one.name]
 
 
 def cpu_of(found: Measured, name: str = "stub") -> float:
@@ -99,6 +114,74 @@ def test_saturation_is_what_a_server_can_do(bare: float) -> None:
     assert 0 < saturation(found.servers["stub"].ladder[0]) <= 510
 
 
+def test_what_a_server_takes_without_traffic(tmp_path: Path) -> None:
+    """A fifth of a core for nothing; a machine that is busy may give it less for so short a time, never more."""
+    (tmp_path / "own.cfg").touch()
+    (tmp_path / "own.toml").write_text(IDLE)
+    best = 0.0
+    for _ in range(5):
+        found = measured(stub("--idle", "20"), what=str(tmp_path / "own.toml"))
+        assert found.problems == []
+        [share] = found.servers["stub"].idle
+        assert share <= 0.22
+        best = max(best, share)
+        if best >= 0.18:
+            return
+    pytest.fail(f"a fifth of a core was measured as {best:.3f}, five times")
+
+
+def test_several_receivers_are_measured_one_after_the_other(bare: float) -> None:
+    """What each takes does not depend on how many there are; nor do they get more cores than there are receivers."""
+    found = measured(stub("--burn", "2000", "--receivers", "{receivers}"), what="scaling")
+    assert found.problems == []
+    one, two = found.servers["stub"].scaled[0]
+    assert (one.receivers, two.receivers) == (1, 2)
+    assert one.cpu_us - bare == pytest.approx(2000, rel=0.1)
+    assert two.cpu_us - bare == pytest.approx(2000, rel=0.1)
+    assert one.cores <= 1.02
+    assert one.cores == pytest.approx(one.rate * one.cpu_us / 1e6)
+    assert two.waiting >= 0
+
+
+def test_who_keeps_others_from_their_core_is_seen() -> None:
+    """Three processes that want a core each on one core: two of them wait at any time."""
+    core = min(os.sched_getaffinity(0))
+    spin = "import os; os.sched_setaffinity(0, {%d})\nwhile True: pass" % core
+    spinning = [subprocess.Popen([sys.executable, "-c", spin]) for _ in range(3)]
+    try:
+        time.sleep(0.3)
+        before, begun = processes.waited(os.getpid()), time.perf_counter()
+        time.sleep(1)
+        waiting = (processes.waited(os.getpid()) - before) / (time.perf_counter() - begun)
+    finally:
+        for process in spinning:
+            process.kill()
+            process.wait()
+    assert waiting >= 1.8
+
+
+def test_private_memory_is_that_of_each_process() -> None:
+    """A parent shares 30 MB with its child, until that writes to 20 of them: then both have 20 of their own."""
+    program = (
+        "import mmap, os, time\nown = mmap.mmap(-1, 30 << 20, mmap.MAP_PRIVATE)\n"
+        "def touch(size):\n  for at in range(0, size, 4096): own[at] += 1\n"
+        "touch(30 << 20)\nif os.fork() == 0: touch(20 << 20)\n"
+        "print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline(), parent.stdout.readline()
+        try:
+            used = processes.memory(parent.pid)
+        finally:
+            for pid in reversed(processes.tree(parent.pid)):
+                os.kill(pid, signal.SIGKILL)
+    assert used.processes == 2
+    assert 20 << 20 < used.largest_private < 28 << 20
+    assert 20 << 20 < used.median_private <= used.largest_private
+    assert used.private == pytest.approx(2 * used.median_private, abs=2)
+
+
 def test_lost_answers_are_refused() -> None:
     found = measured(stub("--lose", "20"))
     assert any("lost" in text for text in found.problems)
@@ -131,6 +214,28 @@ def test_another_interpreter_runs_our_server() -> None:
     found = measured(servers.ours(base))
     assert found.problems == []
     assert cpu_of(found, "kamailio-py") > 1
+
+
+def test_an_interpreter_of_others_is_called_what_it_is(tmp_path: Path) -> None:
+    """It tells of itself what a PyPy does, and runs the server: nothing else is asked of it."""
+    told = {
+        "version": "3.11.13", "new_enough": True, "implementation": "PyPy", "release": "7.3.20",
+        "compiler": "GCC 10.2.1", "flags": "", "debian": False, "debug": False, "threaded": False, "loop_ns": 12.0,
+    }  # fmt: skip
+    path = tmp_path / "pypy3"
+    path.write_text(f"""#!/bin/sh\n[ "$1" = -I ] && echo '{json.dumps(told)}' || exec {sys.executable} "$@"\n""")
+    path.chmod(0o755)
+    kind = servers.ours(str(path))
+    assert str(kind.python) == f"Python 3.11.13 ({path}; PyPy 7.3.20, built with GCC 10.2.1)"
+    assert measured(kind).problems == []
+
+
+def test_an_interpreter_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "old"
+    path.write_text("""#!/bin/sh\necho '{"version": "3.9.2", "new_enough": false}'\n""")
+    path.chmod(0o755)
+    with pytest.raises(interpreter.InterpreterError, match=r"old is Python 3\.9\.2, and kamailio-py needs 3\.11"):
+        interpreter.describe(str(path))
 
 
 def kambench(*arguments: str) -> subprocess.CompletedProcess[str]:

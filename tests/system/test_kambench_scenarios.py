@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,8 @@ SHORT = {"rounds": 1, "seconds": 0.2, "settle": 0.05, "most_suspended": 200, "ra
 
 
 def groups() -> list[list[scenario.Scenario]]:
-    return measure.Plan([], [scenario.load(name) for name in scenario.shipped()]).groups()
+    shipped = [replace(scenario.load(name), watch=0.2) for name in scenario.shipped()]
+    return measure.Plan([], shipped).groups()
 
 
 @pytest.mark.parametrize("group", groups(), ids=lambda group: "+".join(one.name for one in group))
@@ -38,6 +40,11 @@ def test_scenarios_run_alike_on_both(group: list[scenario.Scenario]) -> None:
         for samples in one.servers.values():
             if one.kind == "suspended":
                 assert [held.count for held in samples.held[0]] == [100, 200]
+            elif one.kind == "scaling":
+                assert [step.receivers for step in samples.scaled[0]] == [1, 2]
+                assert all(step.rate > 10 and step.cpu_us > 0 for step in samples.scaled[0])
+            elif one.kind == "idle":
+                assert 0 < samples.idle[0] < 0.2
             else:
                 assert samples.load[0].answered > 10
                 assert samples.load[0].cpu_us > 0
