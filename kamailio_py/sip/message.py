@@ -23,7 +23,7 @@ STATE = (
     "new_uri", "dst_uri", "path", "q", "branch_flags", "ruid", "location_ua", "instance", "reg_id", "flags",
     "script_flags", "force_rport", "add_local_rport", "set_global_address", "set_global_port", "udp_mtu_proto",
     "reply_no_connect", "reply_close", "forward_no_connect", "forward_close", "no_reply", "rr_added", "reply_body",
-    "add_srvid", "multipart", "via_params", "new_contact",
+    "add_srvid", "multipart", "via_params", "new_contact", "new_cseq",
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
 
@@ -69,6 +69,7 @@ class Message(MessageValues):
     multipart: bool = False
     via_params: str = ""
     new_contact: str = ""  # the URI that was put in the place of the first contact's
+    new_cseq: str = ""  # the CSeq number to send it with
     src_proto: str = ""
     time: float = 0.0
     connection: int = 0

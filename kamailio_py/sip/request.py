@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
 
 STREAMS = frozenset(("tcp", "tls", "ws", "wss"))
+CSEQ_COOKIE = ".cs"
+"""What stands in our Via's branch before the CSeq number that a request came with, if it is sent with another one."""
 _TRANSPORT = {"udp": "UDP", "tcp": "TCP", "tls": "TLS", "sctp": "SCTP", "ws": "WS", "wss": "WSS"}
 
 
@@ -80,6 +82,16 @@ def applied(msg: Message) -> str:
     return apply(lumps.edits, msg.text, None, msg.socket)
 
 
+def with_cseq(msg: Message, edits: Lumps, via: str) -> str:
+    """Have the request go out with its new CSeq; our Via with the number it came with."""
+    number = msg.cseq_number
+    start = msg.text.index(number, msg.value_span(msg.find("cseq"))[0])
+    edits.replace(start, start + len(number), msg.new_cseq)
+    before, name, branch = via.partition(";branch=")
+    end = next((i for i, c in enumerate(branch) if c in ";\r"), len(branch))
+    return f"{before}{name}{branch[:end]}{CSEQ_COOKIE}{number}{branch[end:]}" if name else via
+
+
 def build_forward(
     msg: Message,
     *,
@@ -110,6 +122,8 @@ def build_forward(
             edits.insert(msg.span(route)[0], line)
         else:
             via += line
+    if msg.new_cseq:
+        via = with_cseq(msg, edits, via)
     if via:
         edits.insert(above, via)
     if update_via:

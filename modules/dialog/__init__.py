@@ -2,6 +2,7 @@
 
 record, table       what a dialog is, and the table of them in shared memory
 tracking            how tm's and rr's events change it
+cseq                CSeq numbers where the server answered challenges
 requests            BYE, REFER and keepalives of the server's own; timeouts
 profiles            how many dialogs have something in common
 stored              the database
@@ -16,6 +17,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import ModuleError, Rank
 from kamailio_py.modules.dialog.api import Api
 from kamailio_py.modules.dialog.commands import Commands
+from kamailio_py.modules.dialog.cseq import CseqTracking
 from kamailio_py.modules.dialog.functions import Functions
 from kamailio_py.modules.dialog.profiles import Profiles
 from kamailio_py.modules.dialog.record import Event, State
@@ -62,6 +64,7 @@ class Dialogs(Functions, Variables, Commands, StoredParameters):
         self.table = DialogTable(core, 1 << max(self.hash_size - 1, 0).bit_length(), self.h_id_step, start)
         self.profiles = Profiles(core.shm, self.profiles_with_value, self.profiles_no_value)
         self.tracking = Tracking(self)
+        self.cseq = CseqTracking(self) if self.track_cseq_updates else None
         self.requests = Requests(self)
         self.table.timeout = self.requests.timed_out
         self.stored = Stored(self)

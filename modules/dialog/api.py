@@ -71,6 +71,11 @@ class Api:
         """Set a variable of a dialog, or remove it (None)."""
         return self.module.table.set_variable(ident, name, value)
 
+    def authenticated(self, ctx: Context) -> None:
+        """Credentials were put into the request of this run, for who is called."""
+        if self.module.cseq is not None:
+            self.module.cseq.authenticated(ctx)
+
     def terminate(self, view: View, headers: str = "") -> bool:
         """End a dialog with BYEs to both sides; `headers` are complete lines."""
         return self.module.requests.bye(view, headers=headers)

@@ -15,6 +15,7 @@ from kamailio_py.script.values import parse_int
 
 if TYPE_CHECKING:
     from kamailio_py.modules.dialog.api import Api
+    from kamailio_py.modules.dialog.cseq import CseqTracking
     from kamailio_py.modules.dialog.profiles import Profiles
     from kamailio_py.modules.dialog.requests import Requests
     from kamailio_py.modules.dialog.stored import Stored
@@ -54,7 +55,7 @@ class Parts(Module):
     ka_failed_limit = Param(int, 1)
     timeout_noreset = Param(int, 0)
     timer_procs = Param(int, 0, unused=NOT_YET)
-    track_cseq_updates = Param(int, 0, unused=NOT_YET)
+    track_cseq_updates = Param(int, 0)
     xavp_cfg = Param(str, unused=NOT_YET)
     event_callback = Param(str, unused=KEMI)
     enable_dmq = Param(int, 0, unused=DMQ)
@@ -67,6 +68,7 @@ class Parts(Module):
     api: Api
     table: DialogTable
     tracking: Tracking
+    cseq: CseqTracking | None
     requests: Requests
     profiles: Profiles
     stored: Stored

@@ -59,6 +59,7 @@ class Inner:
     KA_CALLER = 1 << 1
     KA_CALLEE = 1 << 2
     TIMER_NORESET = 1 << 3
+    CSEQ_DIFF = 1 << 4  # the callee knows other CSeq numbers than the caller
 
 
 class Dialog(Record):

@@ -262,6 +262,8 @@ class Tracking:
         view, direction = found
         notes = self.notes(ctx)
         notes.ident = view.ident
+        if module.cseq is not None:
+            module.cseq.refresh(view, direction, msg)
         notes.within = True
         method = msg.method
         event = Event.BYE if method == "BYE" else Event.ACK if method == "ACK" else Event.REQUEST

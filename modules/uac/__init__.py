@@ -81,13 +81,14 @@ class Uac(Commands):
         rr = core.module("rr")
         if mode != NONE and rr is None:
             raise ModuleError("can't load RR API")
-        dialog = core.module("dialog") if mode == AUTO and self.restore_dlg else None
-        if mode == AUTO and dialog is None and not rr.append_fromtag:
+        dialog = core.module("dialog")
+        self._dialog = dialog.api if dialog is not None else None
+        offered = self._dialog if mode == AUTO and self.restore_dlg else None
+        if mode == AUTO and offered is None and not rr.append_fromtag:
             raise ModuleError("'append_fromtag' RR param is not enabled! - required by AUTO restore mode")
         names = {"from": self.rr_from_store_param, "to": self.rr_to_store_param}
         avps = {"from": self.restore_from_avp, "to": self.restore_to_avp}
         kept = {name: self._avp(text) for name, text in avps.items() if text and mode != NONE}
-        offered = dialog.api if dialog is not None else None
         self._replacing = Replacing(self.tm, rr, mode, names, self.restore_passwd, kept, offered)
         given = (self.auth_realm_avp, self.auth_username_avp, self.auth_password_avp)
         if any(given) and not all(given):
@@ -169,6 +170,8 @@ class Uac(Commands):
             ctx.msg.lumps.insert(ctx.msg.headers_end, line)
             # t_relay() is to send it where the challenge came from
             ctx.msg.new_uri, ctx.msg.dst_uri = uri, notes.get("dst_uri") or ctx.msg.dst_uri
+            if self._dialog is not None:
+                self._dialog.authenticated(ctx)
             return 1
         log.dbg("no credential for any challenge")
         return -1

@@ -44,8 +44,19 @@ modparam("uac", "restore_to_avp", "$avp(rt)")
 dialogs = Room(
     "uac_dialogs",
     modules="dialog uac",
-    params=f'modparam("uac", "restore_dlg", 1)\n{KEPT}',
-    cfg=SHOW,
+    params=f"""
+modparam("uac", "restore_dlg", 1)
+modparam("uac", "credential", "bob:other.test:secret")
+modparam("dialog", "track_cseq_updates", 1)
+{KEPT}
+""",
+    cfg=f"""{SHOW}
+failure_route[AUTH] {{
+    if (t_check_status("401|407")) {{
+        uac_auth(); xlog("L_NOTICE", "$cs [$dlg_var(cseq_diff)]\\n"); t_on_failure("AUTH"); t_relay();
+    }}
+}}
+""",
     first="""
 if (has_totag() && $rU != "fence") {
     if (is_method("INVITE")) { record_route(); }
@@ -310,3 +321,56 @@ route[not_replaced] { record_route(); uac_replace_from("New", ""); }
 """)
 def test_not_replaced(s: Scene) -> None:
     call(s)
+
+
+CHALLENGE = 'Proxy-Authenticate: Digest realm="other.test", nonce="n1"'
+
+
+@dialogs.case("""
+route[numbers] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
+""")
+def test_numbers(s: Scene) -> None:
+    """Where a challenge was answered, the callee sees higher CSeq numbers than the caller sends."""
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(r'response="[^"]*"')
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob, cseq=9)
+    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
+    bob.expect("ACK")
+    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
+    bob.expect("ACK")
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 200)
+    final = alice.expect(200)
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    alice.within("INFO", sent, final, cseq=10)
+    bob.reply(bob.expect("INFO"), 200)
+    alice.expect(200, "INFO")
+    bob.within("INFO", invite, final, cseq=7, callee=True)
+    alice.reply(alice.expect("INFO"), 200)
+    bob.expect(200, "INFO")
+    alice.within("BYE", sent, final, cseq=11)
+    bob.reply(bob.expect("BYE"), 200)
+    alice.expect(200, "BYE")
+
+
+@dialogs.case("""
+route[numbers_cancel] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
+""")
+def test_numbers_cancel(s: Scene) -> None:
+    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(r'response="[^"]*"')
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", bob)
+    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
+    bob.expect("ACK")
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 180)
+    alice.expect(180)
+    alice.cancel(sent)
+    bob.reply(bob.expect("CANCEL"), 200)
+    alice.expect(200, "CANCEL")
+    bob.reply(invite, 487)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(487))
