@@ -4,7 +4,7 @@ record, table       what a dialog is, and the table of them in shared memory
 tracking            how tm's and rr's events change it
 cseq                CSeq numbers where the server answered challenges
 requests            BYE, REFER and keepalives of the server's own; timeouts
-profiles            how many dialogs have something in common
+profiles            how many dialogs have something in common; remote_profiles: those of other servers
 stored              the database
 functions, variables, commands    what scripts and RPC see; api: what modules use
 """
@@ -20,7 +20,8 @@ from kamailio_py.modules.dialog.commands import Commands
 from kamailio_py.modules.dialog.cseq import CseqTracking
 from kamailio_py.modules.dialog.functions import Functions
 from kamailio_py.modules.dialog.profiles import Profiles
-from kamailio_py.modules.dialog.record import Event, State
+from kamailio_py.modules.dialog.record import DueDialog, Event, State
+from kamailio_py.modules.dialog.remote_profiles import RemoteProfiles
 from kamailio_py.modules.dialog.requests import SHORT_LIFE, Requests
 from kamailio_py.modules.dialog.stored import Stored, StoredParameters
 from kamailio_py.modules.dialog.table import DialogTable
@@ -29,9 +30,12 @@ from kamailio_py.modules.dialog.variables import Variables
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
+    from kamailio_py.modules.dialog.record import Ident
 
 log = get_logger("dialog")
 
+TIMEOUTS = 8192
+"""Dialogs that may wait for the process of timer_procs."""
 CLEAN_INTERVAL = 90
 """Seconds between two looks for dialogs that nothing ends."""
 
@@ -63,14 +67,19 @@ class Dialogs(Functions, Variables, Commands, StoredParameters):
         start = core.cfg.server_id if self.h_id_start == -1 else self.h_id_start
         self.table = DialogTable(core, 1 << max(self.hash_size - 1, 0).bit_length(), self.h_id_step, start)
         self.profiles = Profiles(core.shm, self.profiles_with_value, self.profiles_no_value)
+        self.remote_profiles = RemoteProfiles(core.shm, self.profiles)
         self.tracking = Tracking(self)
         self.cseq = CseqTracking(self) if self.track_cseq_updates else None
         self.requests = Requests(self)
         self.table.timeout = self.requests.timed_out
         self.stored = Stored(self)
-        core.register_process("Dialog Clean Timer", Rank.TIMER, self._clean_process)
+        if self.timer_procs > 0:
+            self._timeouts = core.shm.queue("dialog.timeouts", TIMEOUTS, DueDialog)
+            self.table.timeout = self._hand_over
+            core.register_process("Dialog Main Timer", Rank.TIMER, self._timeout_process)
         if self.ka_timer > 0 and self.ka_interval > 0:
             core.register_process("Dialog KA Timer", Rank.TIMER, self._keep_alive_process)
+        core.register_process("Dialog Clean Timer", Rank.TIMER, self._clean_process)
 
     def _check(self) -> None:
         """Parameters that must fit."""
@@ -93,6 +102,19 @@ class Dialogs(Functions, Variables, Commands, StoredParameters):
 
     # processes
 
+    def _hand_over(self, ident: Ident) -> None:
+        """The lifetime of a dialog is over: another process works on that, unless it has too much to do."""
+        if not self._timeouts.put(0, *ident, 0):
+            self.requests.timed_out(ident)
+
+    def _timeout_process(self, process: Any) -> None:
+        while not process.stopping:
+            with process.idle:
+                item = self._timeouts.get()
+            if item is not None:
+                self.requests.timed_out((item[1], item[2]))
+                self._timeouts.done()
+
     def _clean_process(self, process: Any) -> None:
         while process.every(CLEAN_INTERVAL):
             self.clean()
@@ -104,6 +126,7 @@ class Dialogs(Functions, Variables, Commands, StoredParameters):
     def clean(self) -> None:
         """End what nothing else ends: calls that were never answered, or never acknowledged."""
         now = int(self.core.clock.now())
+        self.remote_profiles.expire(now)
         for view in self.table.all():
             if view.state in (State.UNCONFIRMED, State.EARLY) and now > view.init_ts + self.early_timeout:
                 log.warn(f"dialog in early state is too old ({view.call_id})")

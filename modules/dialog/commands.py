@@ -44,7 +44,7 @@ class Commands(Parts):
         """A dialog as dlg.list shows it."""
         now = self.core.clock.now()
         timeout = 0
-        if view.state in (State.CONFIRMED_NA, State.CONFIRMED):
+        if view.due and view.state in (State.CONFIRMED_NA, State.CONFIRMED):
             timeout = int(now + (view.due - self.core.clock.ms()) / 1000)
         duration = ((view.end_ts or int(now)) - view.start_ts) if view.start_ts else 0
         return {
@@ -69,14 +69,14 @@ class Commands(Parts):
                 "contact": view.from_contact,
                 "cseq": view.from_cseq,
                 "route_set": view.from_rs,
-                "socket": self.socket_text(view.caller_socket),
+                "socket": self.socket_text(view.caller_socket) or None,
             },
             "callee": {
                 "tag": view.to_tag,
                 "contact": view.to_contact,
                 "cseq": view.to_cseq,
                 "route_set": view.to_rs,
-                "socket": self.socket_text(view.callee_socket) if view.to_tag else "",
+                "socket": (self.socket_text(view.callee_socket) or None) if view.to_tag else "",
             },
             "profiles": [{name: value} for name, value in reversed(view.profiles)],
             "variables": [{name: value} for name, value in reversed(view.variables.items())],

@@ -213,6 +213,28 @@ class Functions(Parts):
         view = self.tracking.current(ctx)
         return 1 if view is not None and self.leave(view.ident, profile, value) else -1
 
+    @function("dlg_remote_profile", STR, STR, STR, STR, INT)
+    def dlg_remote_profile(self, ctx: Context, command: str, profile: str, value: str, uid: str, expires: int) -> int:
+        """Count a dialog of another server in a profile ("add"), or no longer ("rm")."""
+        if not command or not profile or not uid:
+            log.err("invalid parameters")
+            return -1
+        with_value = self.profiles.with_value.get(profile)
+        if with_value is None:
+            log.err(f"profile [{profile}] not found")
+            return -1
+        if with_value and not value:
+            log.err(f"profile [{profile}] requires a value")
+            return -1
+        kept = value if with_value else ""
+        if command == "add":
+            return 1 if self.remote_profiles.add(profile, kept, uid, expires) else -1
+        if command == "rm":
+            self.remote_profiles.remove(profile, kept, uid)
+            return 1
+        log.err(f"unknown command [{command}]")
+        return -1
+
     @function("is_in_profile", PROFILE)
     @function("is_in_profile", PROFILE, STR)
     def is_in_profile(self, ctx: Context, profile: str, value: str | None = None) -> int:

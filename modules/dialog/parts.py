@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
-from kamailio_py.config.without_effect import DMQ, KEMI, NOT_YET
+from kamailio_py.config.without_effect import DMQ, KEMI, SAME
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param
 from kamailio_py.modules.dialog.record import Ident, View
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kamailio_py.modules.dialog.api import Api
     from kamailio_py.modules.dialog.cseq import CseqTracking
     from kamailio_py.modules.dialog.profiles import Profiles
+    from kamailio_py.modules.dialog.remote_profiles import RemoteProfiles
     from kamailio_py.modules.dialog.requests import Requests
     from kamailio_py.modules.dialog.stored import Stored
     from kamailio_py.modules.dialog.table import DialogTable
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from kamailio_py.script.pvars import PVar
 
 log = get_logger("dialog")
+
+LOCAL_ONLY = 1
+"""dlg_filter_mode: timeouts and keepalives of dialogs that are ours alone."""
 
 
 class Parts(Module):
@@ -47,19 +51,19 @@ class Parts(Module):
     bridge_controller = Param(str, "sip:controller@kamailio.org")
     bridge_contact = Param(str, "sip:controller@kamailio.org:5060")
     ruri_pvar = Param(str, "$ru")
-    initial_cbs_inscript = Param(int, 1, unused=NOT_YET)
+    initial_cbs_inscript = Param(int, 1)
     send_bye = Param(int, 0)
-    wait_ack = Param(int, 1, unused=NOT_YET)
+    wait_ack = Param(int, 1)
     ka_timer = Param(int, 0)
     ka_interval = Param(int, 0)
     ka_failed_limit = Param(int, 1)
     timeout_noreset = Param(int, 0)
-    timer_procs = Param(int, 0, unused=NOT_YET)
+    timer_procs = Param(int, 0)
     track_cseq_updates = Param(int, 0)
-    xavp_cfg = Param(str, unused=NOT_YET)
+    xavp_cfg = Param(str, unused=SAME)
     event_callback = Param(str, unused=KEMI)
     enable_dmq = Param(int, 0, unused=DMQ)
-    dlg_filter_mode = Param(int, 0, unused=NOT_YET)
+    dlg_filter_mode = Param(int, 0)
     lreq_callee_headers = Param(str)
     h_id_start = Param(int, 0)
     h_id_step = Param(int, 1)
@@ -71,6 +75,7 @@ class Parts(Module):
     cseq: CseqTracking | None
     requests: Requests
     profiles: Profiles
+    remote_profiles: RemoteProfiles
     stored: Stored
     active: int
     early: int
@@ -120,6 +125,10 @@ class Parts(Module):
         ctx = self.core.faked_context()
         self.tracking.notes(ctx).ident = view.ident
         self.core.run(self.core.program.entries[view.toroute - 1], ctx, RouteType.REQUEST)
+
+    def is_filtered(self, view: View) -> bool:
+        """Whether dlg_filter_mode leaves a dialog alone: another server's, whose socket is none of ours."""
+        return bool(self.dlg_filter_mode & LOCAL_ONLY) and view.caller_socket >= len(self.core.sockets)
 
     def socket_text(self, index: int) -> str:
         """A socket as tools and the database have it."""

@@ -41,6 +41,10 @@ NEXT_STATE: dict[int, dict[int, int]] = {
 }
 
 
+NOT_OURS = 0xFFFFFFFF
+"""Index of a socket that this server does not have: of a dialog that was another server's."""
+
+
 class Flag:
     """Bits of a dialog's own flags, as $dlg(dflags) shows them."""
 
@@ -60,6 +64,14 @@ class Inner:
     KA_CALLEE = 1 << 2
     TIMER_NORESET = 1 << 3
     CSEQ_DIFF = 1 << 4  # the callee knows other CSeq numbers than the caller
+
+
+class DueDialog(Record):
+    """An item of the queue of dialogs whose lifetime is over."""
+
+    a = u64("hash entry of the dialog")
+    b = u64("hash id of the dialog")
+    c = u64("unused")
 
 
 class Dialog(Record):

@@ -157,7 +157,7 @@ class Requests:
         now = self.core.clock.ms()
         interval = self.module.ka_interval * 1000
         for view in self.table.all():
-            if view.state != State.CONFIRMED:
+            if view.state != State.CONFIRMED or self.module.is_filtered(view):
                 continue
             for side, bit, last in (
                 (CALLER, Inner.KA_CALLER, view.ka_caller),
@@ -226,6 +226,9 @@ class Requests:
         module = self.module
         view = self.table.get(ident)
         if view is None:
+            return
+        if module.is_filtered(view):
+            self.table.rest(ident)
             return
         if view.toroute:
             module.run_timeout_route(view)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param
-from kamailio_py.modules.dialog.record import Flag, Ident, State, View
+from kamailio_py.modules.dialog.record import NOT_OURS, Flag, Ident, State, View
 
 if TYPE_CHECKING:
     from kamailio_py.db.values import Value
@@ -236,9 +236,12 @@ class Stored:
         return [(str(name), str(value)) for name, value in rows[::-1]]
 
     def _socket(self, text: Any) -> int:
-        """Index of a socket of this server, of the first one if it is none."""
-        found = [socket.index for socket in self.core.sockets if str(socket) == text]
-        return found[0] if found else 0
+        """Index of a socket of this server; one that is none has NOT_OURS."""
+        for socket in self.core.sockets:
+            if str(socket) == text:
+                return socket.index
+        log.warn(f"non-local socket <{text}>...ignoring")
+        return NOT_OURS
 
 
 def _profiles(text: Any) -> list[tuple[str, str]]:

@@ -219,10 +219,10 @@ class DialogTable:
 
     # states and timers
 
-    def next_state(self, ident: Ident, event: int, now: int) -> tuple[int, int]:
+    def next_state(self, ident: Ident, event: int, now: int, linger: int = LINGER) -> tuple[int, int]:
         """What an event makes of the state: (old, new); (0, 0) if the dialog is gone. `now` in seconds, epoch.
 
-        A deleted dialog is freed a while later.
+        A deleted dialog is freed `linger` milliseconds later.
         """
         with self._table.lock_of(ident[0]):
             offset = self._find(ident)
@@ -241,7 +241,7 @@ class DialogTable:
             elif new == State.DELETED:
                 if old >= State.CONFIRMED_NA:
                     u32[(offset + Dialog.end_ts) >> 2] = now
-                self._set_due(offset, LINGER)
+                self._set_due(offset, linger)
         return old, new
 
     def set_lifetime(self, ident: Ident, seconds: int) -> bool:
@@ -254,6 +254,14 @@ class DialogTable:
             if self._u32[(offset + Dialog.state) >> 2] in (State.CONFIRMED_NA, State.CONFIRMED):
                 self._set_due(offset, seconds * 1000)
         return True
+
+    def rest(self, ident: Ident) -> None:
+        """Let a dialog live without a timeout."""
+        with self._table.lock_of(ident[0]):
+            offset = self._find(ident)
+            if offset:
+                self._wheel.cancel(offset + Dialog.timer)
+                self._u64[(offset + Dialog.due) >> 3] = 0
 
     def bury(self, ident: Ident) -> None:
         """Let a dialog that was deleted without an event be freed."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.modules.dialog.record import Event, Flag, Ident, Inner, State, View
+from kamailio_py.modules.dialog.table import LINGER
 from kamailio_py.script.context import Context
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import reverse_hex
@@ -38,6 +39,7 @@ class Notes:
         self.variables: dict[str, str] = {}
         self.ctx: dict[str, Any] = {"on": 0, "dir": 0, "set": 0, "flags": 0, "timeout": 0, "timeout_bye": 0}
         self.timeout_route = ""
+        self.untold = ""  # the event of the dialog's beginning, if nobody was told of it yet
 
 
 class Tracking:
@@ -98,14 +100,17 @@ class Tracking:
                 return 1
         except BadMessage:
             return -1
-        if msg.method != "INVITE" or not self.create(ctx):
+        if msg.method != "INVITE" or not self.create(ctx, bool(self.module.initial_cbs_inscript)):
             return -1
         if ctx.t is not None:
             self._attach(ctx, ctx.t)
         return 1
 
-    def create(self, ctx: Context) -> bool:
-        """Make the dialog of an initial INVITE, or find the one of its first pass; False if that cannot be."""
+    def create(self, ctx: Context, tell_now: bool = True) -> bool:
+        """Make the dialog of an initial INVITE, or find the one of its first pass; False if that cannot be.
+
+        Who registered for that is told now, or when the request makes a transaction.
+        """
         msg, module, table = ctx.msg, self.module, self.table
         notes = self.notes(ctx)
         try:
@@ -121,7 +126,7 @@ class Tracking:
             for view in table.of_call(call_id):
                 if view.from_tag == from_.tag and view.state != State.DELETED:
                     notes.ident = view.ident
-                    module.api.run("spiraled", view, msg, ctx)
+                    self._tell_new(ctx, "spiraled", tell_now)
                     return True
         entry = table.entry_of(call_id)
         ident = entry, table.new_id(entry)
@@ -150,10 +155,15 @@ class Tracking:
         for profile, value in notes.profiles:
             module.join(ident, profile, value)
         self._cookie(ctx, ident)
-        created = table.get(ident)
-        if created is not None:
-            module.api.run("created", created, msg, ctx)
+        self._tell_new(ctx, "created", tell_now)
         return True
+
+    def _tell_new(self, ctx: Context, event: str, now: bool) -> None:
+        notes = self.notes(ctx)
+        notes.untold = "" if now else event
+        view = self.table.get(notes.ident) if now and notes.ident is not None else None
+        if view is not None:
+            self.module.api.run(event, view, ctx.msg, ctx)
 
     def _cookie(self, ctx: Context, ident: Ident) -> None:
         """The parameter of our Record-Route by which later requests find the dialog."""
@@ -168,6 +178,8 @@ class Tracking:
         if msg.method != "INVITE" or msg.to.tag:
             return
         known = notes is not None and notes.ident is not None
+        if notes is not None and notes.untold:
+            self._tell_new(ctx, notes.untold, True)
         if known or (msg.flags & self.module.flag and self.create(ctx)):
             self._attach(ctx, t)
 
@@ -314,7 +326,9 @@ class Tracking:
     def step(self, ident: Ident, event: int) -> tuple[int, int]:
         """Give an event to a dialog and count what changed: (old, new) state."""
         module = self.module
-        old, new = self.table.next_state(ident, event, int(self.core.clock.now()))
+        # without wait_ack nobody waits for the ACK of a negative reply
+        linger = LINGER if event != Event.FAILURE or module.wait_ack else 0
+        old, new = self.table.next_state(ident, event, int(self.core.clock.now()), linger)
         if old == new:
             return old, new
         if old == State.EARLY:

@@ -10,7 +10,7 @@ from pathlib import Path
 from kit.agent import Agent
 from kit.kamcmd import kamcmd
 from kit.room import Room
-from kit.scene import Scene
+from kit.scene import Scene, ask
 from kit.sip import Sip
 
 from kamailio_py.db.tables import create_sqlite
@@ -482,6 +482,32 @@ def test_bridge(s: Scene) -> None:
     alice.expect("ACK")
     alice.reply(alice.expect("REFER"), 202)
     alice.reply(alice.expect("BYE"), 200)
+
+
+@room.case("""
+route[remote] {
+    $var(e) = $Ts + 100;
+    dlg_remote_profile("add", "caller", "x", "u1", "$var(e)"); xlog("L_NOTICE", "$rc\\n");
+    dlg_remote_profile("add", "caller", "x", "u1", "$var(e)"); dlg_remote_profile("add", "caller", "y", "u2", "0");
+    dlg_remote_profile("add", "inbound", "", "u3", 0); xlog("L_NOTICE", "$rc\\n"); route(SIZES);
+    dlg_remote_profile("add", "nosuch", "x", "u", 0); xlog("L_NOTICE", "$rc\\n");
+    dlg_remote_profile("foo", "caller", "x", "u", 0); xlog("L_NOTICE", "$rc\\n");
+    dlg_remote_profile("add", "caller", "", "u", 0); xlog("L_NOTICE", "$rc\\n");
+    dlg_remote_profile("add", "caller", "x", "", 0); xlog("L_NOTICE", "$rc\\n");
+    dlg_remote_profile("rm", "caller", "x", "u2", 0); xlog("L_NOTICE", "$rc\\n"); route(SIZES);
+    dlg_remote_profile("rm", "caller", "x", "u1", 0); xlog("L_NOTICE", "$rc\\n"); route(SIZES);
+    dlg_remote_profile("rm", "caller", "x", "u1", 0); dlg_remote_profile("rm", "caller", "y", "u2", 0);
+    dlg_remote_profile("rm", "inbound", "", "u3", 0); route(SIZES);
+    sl_send_reply("200", "done");
+}
+route[SIZES] {
+    get_profile_size("caller", "x", "$var(x)"); get_profile_size("caller", "y", "$var(y)");
+    get_profile_size("inbound", "$var(n)"); xlog("L_NOTICE", "$var(x) $var(y) $var(n)\\n");
+}
+""")
+def test_remote(s: Scene) -> None:
+    """Members of profiles whose dialogs are other servers'."""
+    ask(s)
 
 
 def database(directory: Path) -> None:

@@ -17,7 +17,8 @@ from kit.sip import Sip, build_reply
 from kamailio_py.db.tables import create_sqlite
 from kamailio_py.engine.boot import ConfigRejected
 from kamailio_py.module import ModuleError
-from kamailio_py.modules.dialog.record import NEXT_STATE, Event, State
+from kamailio_py.modules.dialog.cseq import CseqTracking
+from kamailio_py.modules.dialog.record import NEXT_STATE, NOT_OURS, Event, Inner, State
 from kamailio_py.modules.dialog.tracking import _did
 from kamailio_py.sip.hash import reverse_hex
 
@@ -277,3 +278,95 @@ def test_cookies_that_are_none(text: str) -> None:
     """Bytes from the network never raise."""
     found = _did(f"lr;did={text}", "did")
     assert found is None or found[0] >= 0 or found[1] >= 0
+
+
+# parameters that are rarely set
+
+
+def test_without_wait_ack_a_refused_call_is_gone_at_once() -> None:
+    with started('"wait_ack", 0') as server:
+        call(server, code=486)
+        server.advance(0.02)
+        assert states(server) == []
+        call(server, "c2")
+        server.advance(1)
+        assert states(server) == [State.CONFIRMED]
+
+
+@pytest.mark.parametrize("inscript", [1, 0])
+def test_when_the_beginning_of_a_dialog_is_told(inscript: int) -> None:
+    """With initial_cbs_inscript within dlg_manage(), before the variable that is set after it; without, after that."""
+    with started(f'"initial_cbs_inscript", {inscript}') as server:
+        told: list[dict[str, str]] = []
+        dialogs(server).api.on("created", lambda view, msg, ctx: told.append(view.variables))
+        call(server)
+        assert told == [{} if inscript else {"who": "alice"}]
+
+
+def test_a_process_of_its_own_for_timeouts() -> None:
+    with started('"timer_procs", 1') as server:
+        assert [spec.description for spec in server.core.processes] == ["Dialog Main Timer", "Dialog Clean Timer"]
+        call(server)
+        server.clock.advance(61)
+        server.core.shm.wheel.run(server.clock.ms())
+        assert states(server) == [State.CONFIRMED], "the timer process only hands it over"
+        server.settle()
+        assert states(server) == [State.DELETED]
+
+
+@pytest.mark.parametrize("mode", [0, 1])
+def test_dialogs_of_other_servers_may_be_left_alone(mode: int) -> None:
+    with started(f'"dlg_filter_mode", {mode}') as server:
+        call(server)
+        [view] = dialogs(server).table.all()
+        dialogs(server).table.change(view.ident, caller_socket=NOT_OURS)
+        server.advance(62, step=0.25)
+        assert states(server) == [State.CONFIRMED if mode else State.DELETED]
+        shown = invoke(server.core, "dlg.list")[0]
+        assert (shown["timeout"], shown["caller"]["socket"]) == (0, None)
+
+
+def test_members_of_profiles_that_other_servers_follow() -> None:
+    with started() as server:
+        module, now = dialogs(server), int(server.clock.now())
+        for uid, expires in (("a", now + 100), ("a", 0), ("b", now + 10), ("c", 0)):
+            assert module.remote_profiles.add("calls", "alice", uid, expires)
+        size = module.profiles.size
+        assert (size("calls", "alice"), size("calls", None)) == (4, 4)
+        module.remote_profiles.remove("calls", "bob", "a")
+        module.remote_profiles.remove("calls", "alice", "a")
+        assert size("calls", "alice") == 3
+        server.clock.advance(11)
+        module.clean()
+        assert size("calls", "alice") == 2
+        server.clock.advance(1000)
+        module.clean()
+        module.remote_profiles.remove("calls", "alice", "c")
+        module.remote_profiles.remove("calls", "alice", "a")
+        assert size("calls", "alice") == 0
+        assert not [name for name in server.core.shm.arena.by_owner() if "remote" in name]
+        assert server.core.shm.check() == []
+
+
+def test_hop_acks_have_the_numbers_that_the_callee_knows() -> None:
+    """Real 5.6 acknowledges a refused re-INVITE with the caller's CSeq, which the callee does not know."""
+    with started('"track_cseq_updates", 1') as server:
+        invite = call(server)
+        [view] = dialogs(server).table.all()
+        dialogs(server).table.set_variable(view.ident, "cseq_diff", "2")
+        dialogs(server).table.set_bits(view.ident, "iflags", Inner.CSEQ_DIFF)
+        route = f"Route: {Sip(invite).all('Record-Route')[0]}\nContact: <sip:alice@127.0.0.1:40000>"
+        within = {"branch": "z9hG4bKi", "cseq": 2, "to_tag": "b1"}
+        sent = [Sip(text) for text in server.inject(request("INVITE", "sip:bob@127.0.0.1:7000", extra=route, **within))]
+        again = next(one for one in sent if one.method == "INVITE" and not one.status)
+        assert (again.cseq, again.branch[-4:]) == (4, ".cs2")
+        answers = [Sip(text) for text in answer(server, again.text, 488)]
+        ack = next(one for one in answers if one.method == "ACK")
+        assert (ack.cseq, ack.branch) == (4, again.branch)
+        assert next(one for one in answers if one.status == 488).cseq == 2
+
+
+@given(st.text(st.characters(min_codepoint=10, max_codepoint=255), max_size=80))
+def test_replies_without_a_cookie_stay_as_they_are(text: str) -> None:
+    reply = f"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK{text}\r\nCSeq: 12 INFO\r\n\r\n"
+    assert ".cs" in text or CseqTracking._received(reply) == reply
