@@ -34,12 +34,12 @@ DIALECTS = {
 }
 
 # No possessive groups in these: before CPython 3.11.5 one that holds an alternative matches too little (gh-106052).
-_SKIP = re.compile(r"(?:[ \t\b\r\n]++|\\\n|(?:#|//)(?!!)[^\n]*+(?:\n|\Z))*")
+_SKIP = re.compile(r"(?:[ \t\b\r\n]+|\\\n|(?:#|//)(?!!)[^\n]*(?:\n|\Z))*")
 _WORD_OR_SIGN = re.compile(
     r"""(?P<word>\w+)"""
     r"""|(?P<pv>\$)"""
-    r"""|(?P<double>"[^"\\]*+(?:\\.[^"\\]*+)*"(?:[ \t\b\r\n]*+"[^"\\]*+(?:\\.[^"\\]*+)*")*)"""
-    r"""|(?P<single>'[^']*+')"""
+    r"""|(?P<double>"[^"\\]*(?:\\.[^"\\]*)*"(?:[ \t\b\r\n]*"[^"\\]*(?:\\.[^"\\]*)*")*)"""
+    r"""|(?P<single>'[^']*')"""
     r"""|(?P<cast>\((?:int|str)\))"""
     r"""|(?P<sign>==|=~|!=|>=|<=|&&|\|\||<<|>>|\+=|[][(){};,.=+*&|^~<>-])"""
     r"""|(?P<directive>\#!|!!(?=[a-z])|//!)"""
@@ -66,7 +66,7 @@ _SELECT = re.compile(rf"@({_STEP}(?:\.{_STEP})*)", re.ASCII)
 _EVENT = re.compile(r"[a-zA-Z][0-9a-zA-Z-]*(?::[a-zA-Z][0-9a-zA-Z_-]*)+(?=[ \t\b\r\n]*\])")
 _EVENT_OTHER = re.compile(r"[^\]\[\s]+")
 _ESCAPE = re.compile(r'\\(?:([nrat"\\])|x([0-9a-fA-F]{1,2})|([0-7]{2,3})|(\n))')
-_PIECES = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*)"', re.DOTALL)
+_PIECES = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
 _ESCAPED = {"n": "\n", "r": "\r", "a": "\a", "t": "\t", '"': '"', "\\": "\\"}
 
 EXPANSIONS_WITHOUT_PROGRESS = 1000

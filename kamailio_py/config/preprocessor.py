@@ -39,7 +39,7 @@ _SKIPPED = re.compile(
     rf"(?:\#!|!!)(?:(?P<test>ifdef|ifndef|ifexp){_BLANK}+|(?P<else>else){_BLANK}*\n|(?P<endif>endif){_BLANK}*\n)"
 )
 _ID = re.compile(r"[A-Za-z_]\w*", re.ASCII)
-_FILE_NAME = re.compile(r"[ \t]*+([^ \t\r\n]+)")
+_FILE_NAME = re.compile(r"[ \t]*([^ \t\r\n]+)")
 _LINE_REST = re.compile(r"[^\n]*(?:\n|\Z)")
 _DEFINE_TEXT = re.compile(r"(?:[^\n\\]|\\\n|\\)*")
 _LIKE_ENDIF = re.compile(r"(?:#!|!!)endif[ \t\b\r]*[^ \t\b\r\n][^\n]*")

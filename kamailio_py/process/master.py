@@ -20,6 +20,7 @@ from kamailio_py.engine.plan import ProcessSpec
 from kamailio_py.module import ModuleError, Rank
 from kamailio_py.options import Options
 from kamailio_py.process import timers
+from kamailio_py.process.arrivals import Arrivals
 from kamailio_py.process.exits import describe
 from kamailio_py.process.process import Process, freeze
 from kamailio_py.shm import instances
@@ -30,7 +31,6 @@ from kamailio_py.transport.udp import BindError, Udp
 
 logger = log.get_logger()
 
-WAITED_FOR = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 MEGABYTE = 1024 * 1024
 DEFAULT_SHM_MEGABYTES = 64
 RESPAWN_PAUSE = 0.2
@@ -54,6 +54,7 @@ class Master:
         self.plan: list[ProcessSpec] = []
         self.pids: dict[int, int] = {}  # pid -> index
         self.exit_code = 0
+        self.arrivals = Arrivals()
 
     # start
 
@@ -124,7 +125,7 @@ class Master:
     def fork_all(self) -> None:
         """Fork every process of the plan and wait until all are initialised."""
         logger.info(f"processes (at least): {len(self.plan)} - shm size: {self.shm_bytes}")
-        signal.pthread_sigmask(signal.SIG_BLOCK, WAITED_FOR)
+        self.arrivals.listen()
         gc.collect()
         freeze()
         readers = [self._fork(index) for index in range(1, len(self.plan))]
@@ -142,11 +143,12 @@ class Master:
     def _fork(self, index: int) -> int:
         """Fork process `index`; gives the descriptor on which it says that it is ready."""
         reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            os.close(reader)
-            code = Process(self.core, index, self.plan[index]).main(writer)
-            os._exit(code)
+        with self.arrivals.blocked():
+            pid = os.fork()
+            if pid == 0:
+                os.close(reader)
+                code = Process(self.core, index, self.plan[index]).main(writer)
+                os._exit(code)
         os.close(writer)
         self.pids[pid] = index
         return reader
@@ -157,11 +159,8 @@ class Master:
         """Wait for signals until told to stop; the exit code of the server."""
         processes = self.core.shm.processes
         while True:
-            arrived = signal.sigtimedwait(WAITED_FOR, 1.0)
+            number = self.arrivals.wait(1.0)
             processes.beat(self.core.clock.ms())
-            if arrived is None:
-                continue
-            number = arrived.si_signo
             if number in (signal.SIGTERM, signal.SIGINT):
                 logger.notice("Thank you for flying kamailio!!!")
                 self.stop()
@@ -171,7 +170,7 @@ class Master:
                     self.stop()
                     return self.exit_code
             elif number == signal.SIGUSR2:
-                logger.crit(f"unhandled signal {int(number)}")
+                logger.crit(f"unhandled signal {number}")
 
     def _children_died(self) -> bool:
         """Reap what ended; False when the instance is to stop because of it."""
@@ -232,7 +231,7 @@ class Master:
             except ChildProcessError:
                 break
             if pid == 0:
-                signal.sigtimedwait((signal.SIGCHLD,), 0.05)
+                self.arrivals.wait(0.05)
                 continue
             self.pids.pop(pid, None)
         for pid in self.pids:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from kamailio_py import log
+from kamailio_py.process.arrivals import Arrivals
 from kamailio_py.process.exits import Exit
 from kamailio_py.shm.errors import Orphaned
 
@@ -123,6 +124,7 @@ class Process:
             logger.crit(line)
 
     def _signals(self) -> None:
+        Arrivals.leave()
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)

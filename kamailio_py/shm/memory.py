@@ -32,6 +32,7 @@ from kamailio_py.shm.slabs import SLAB, SlabHead
 from kamailio_py.shm.table import Table
 from kamailio_py.shm.trace import Trace, TraceEvent
 from kamailio_py.shm.wheel import SLOTS, STRIPES, TimerNode, Wheel, WheelHead
+from kamailio_py.shm.words import words
 
 DEFAULT_SIZE = 64 << 20
 SMALLEST = 4 << 20
@@ -62,8 +63,8 @@ class SharedMemory:
         self.size = len(memory)
         self.limited = False
         self.identity = Identity()
-        base = memoryview(memory)
-        self.u8, self.u32, self.u64, self.i64 = base, base.cast("I"), base.cast("Q"), base.cast("q")
+        self.u8 = memoryview(memory)
+        self.u32, self.u64, self.i64 = (words(memory, code) for code in "IQq")
         self.structures: dict[str, layout.Structure] = {}
         self.tables: dict[str, Table] = {}
         self.queues: dict[str, Queue] = {}

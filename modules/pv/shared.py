@@ -80,7 +80,7 @@ class SharedVariables:
                 return False
             old = self.words[offset + SharedVariable.text >> 3]
             if not text:
-                self.numbers[offset + SharedVariable.number >> 3] = value  # type: ignore[assignment]
+                self.numbers[offset + SharedVariable.number >> 3] = value
             self.words[offset + SharedVariable.text >> 3] = text
             if old:
                 self.arena.free(old)
