@@ -37,8 +37,10 @@ def real_command() -> list[str]:
 
 
 def our_command() -> list[str]:
-    path = Path(sys.executable).parent / "kamailio-py"
-    return [str(path)] if path.exists() else [sys.executable, "-m", "kamailio_py.server"]
+    """This server, by the Python of the tests or by the one that KAMAILIO_PY_PYTHON names."""
+    python = os.environ.get("KAMAILIO_PY_PYTHON", sys.executable)
+    path = Path(python).parent / "kamailio-py"
+    return [str(path)] if path.exists() else [python, "-m", "kamailio_py.server"]
 
 
 class StartFailed(Exception):

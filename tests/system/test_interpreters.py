@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 TOP = Path(__file__).parents[2]
-CANDIDATES = ("/usr/bin/python3", "python3", *(f"python3.{minor}" for minor in range(11, 16)))
+CANDIDATES = ("/usr/bin/python3", "python3", *(f"python3.{minor}" for minor in range(11, 16)), "pypy3")
 READ = """
 import sys
 if sys.version_info < (3, 11):
