@@ -7,19 +7,19 @@ flags.py, bencode.py encodes, nodes.py knows the proxies. Which proxy a call is 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.arguments import INT, STR, Argument
+from kamailio_py.config.arguments import INT, PVAR, STR, Argument
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import MEMORY, NOT_YET
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.kept import KeptTable
 from kamailio_py.engine.shared_value import SharedValue
 from kamailio_py.log import get_logger
-from kamailio_py.module import Function, ModuleError, Param, RpcFault, function, pvar, rpc
+from kamailio_py.module import CfgVariable, Function, ModuleError, Param, RpcFault, function, pvar, rpc
 from kamailio_py.modules.rtpengine.asking import Asking
-from kamailio_py.modules.rtpengine.bencode import encode
 from kamailio_py.modules.rtpengine.nodes import (
     CAPACITY,
     PERMANENT,
@@ -29,12 +29,12 @@ from kamailio_py.modules.rtpengine.nodes import (
     address_of,
     parse_sets,
 )
-from kamailio_py.modules.rtpengine.scores import SCORES
+from kamailio_py.modules.rtpengine.scores import SCORE_PARAMS, Scores
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
-    from kamailio_py.script.pvars import Getter, Inner
+    from kamailio_py.script.pvars import Getter, Inner, PVar
 
 log = get_logger("rtpengine")
 
@@ -62,6 +62,32 @@ class Rtpengine(Asking):
     """Media through rtpengine."""
 
     name = "rtpengine"
+    cfg_variables = (
+        CfgVariable(
+            "rtpengine_disable_tout",
+            "The time after which rtpengine module will try to communicate with an RTPEngine instance after it has "
+            "been marked disabled automatically. ",
+        ),
+        CfgVariable(
+            "aggressive_redetection",
+            "Determines if the sip proxy should force a query of all nodes when all RTPEngine instances seem "
+            "unavailable.",
+            low=0, high=1,
+        ),
+        CfgVariable(
+            "rtpengine_tout_ms",
+            "The total number of nodes inside a set to be queried before giving up establishing a session",
+        ),
+        CfgVariable(
+            "queried_nodes_limit",
+            "Timeout value expressed in milliseconds to wait for reply from RTPEngine",
+            low=0, high=30,
+        ),
+        CfgVariable(
+            "rtpengine_retr",
+            "How many times the module should retry to send and receive after timeout was generated",
+        ),
+    )  # fmt: skip
 
     rtpengine_sock = Param(str, setter="add_sock")
     rtpengine_allow_op = Param(int, 0)
@@ -73,13 +99,13 @@ class Rtpengine(Asking):
     disabled_col = Param(str, "disabled")
     extra_id_pv = Param(str)
     setid_avp = Param(str)
-    force_send_interface = Param(str, "", unused=NOT_YET)
+    force_send_interface = Param(str, "")
     rtp_inst_pvar = Param(str)
     write_sdp_pv = Param(str)
     read_sdp_pv = Param(str)
     hash_table_size = Param(int, 256, unused=MEMORY)
     media_duration = Param(str)
-    wsapi = Param(str, unused=NOT_YET)
+    wsapi = Param(str, unused="control over WebSocket needs the lwsc module, which is not here yet")
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)
@@ -87,7 +113,7 @@ class Rtpengine(Asking):
 
     @classmethod
     def params(cls) -> dict[str, Param]:
-        return {**super().params(), **SCORES}
+        return {**super().params(), **SCORE_PARAMS}
 
     def add_sock(self, text: str) -> None:
         """A modparam line of `rtpengine_sock`."""
@@ -107,6 +133,8 @@ class Rtpengine(Asking):
             answer = self.command(ctx, command, flags)
             if answer is None:
                 return -1
+            if command == "query" and self._scores:
+                self._scores.fill(ctx, answer)
             if command == "play media" and self._duration is not None and "duration" in answer:
                 self._duration.set(ctx, answer["duration"])
             return 1
@@ -119,12 +147,13 @@ class Rtpengine(Asking):
         if self.core.module("tm") is None:
             log.dbg("could not bind to the TM-functions - auto-generation of via-branch id is disabled")
         self._proxies = Proxies(self.core.shm, self.core.clock)
-        self._line = Line()
+        self._line = Line(source=self.force_send_interface)
         self._count = 0
         self._calls = KeptTable(self.core.shm, self.core.clock, "rtpengine.calls", CALLS)
         self._nodes: SharedValue[dict[int, list[Node]]] = SharedValue(
             self.core.shm, "rtpengine", "sets", self._read_nodes, {}
         )
+        self._scores = Scores(self)
         self._db = self.core.db(self.db_url) if self.db_url else None
         if self._db is not None:
             self._db.check_version(self.table_name, TABLE_VERSION)
@@ -225,7 +254,12 @@ class Rtpengine(Asking):
     @function("rtpengine_delete")
     @function("rtpengine_delete", STR)
     def rtpengine_delete(self, ctx: Context, flags: str = "") -> int:
-        return 1 if self.command(ctx, "delete", flags) is not None else -1
+        answer = self.command(ctx, "delete", flags)
+        if answer is None:
+            return -1
+        if self._scores:
+            self._scores.fill(ctx, answer)
+        return 1
 
     @function("rtpengine_manage")
     @function("rtpengine_manage", STR)
@@ -246,13 +280,13 @@ class Rtpengine(Asking):
         invite_without = ctx.t is not None and msg.method not in ("PRACK", "UPDATE") and not _has_sdp(ctx.t.request())
         return self._with_sdp(ctx, "offer" if invite_without else "answer", flags)
 
-    @function("rtpengine_query_v", STR, STR)
-    def rtpengine_query_v(self, ctx: Context, flags: str, variable: str) -> int:
-        """Ask about the call and put the answer into a pseudo-variable, as it came."""
-        answer = self.command(ctx, "query", flags)
-        if answer is None:
+    @function("rtpengine_query_v", STR, PVAR)
+    def rtpengine_query_v(self, ctx: Context, format: str, variable: PVar) -> int:
+        """Ask about the call and put the answer into a pseudo-variable as JSON, which is format "j"."""
+        answer = self.command(ctx, "query", "")
+        if answer is None or format != "j":
             return -1
-        return 1 if self.core.registry.pvar(variable, True).set(ctx, encode(answer)) else -1
+        return 1 if variable.set(ctx, json.dumps(answer, separators=(",", ":"), ensure_ascii=False)) else -1
 
     @function("set_rtpengine_set", INT)
     @function("set_rtpengine_set", INT, INT)

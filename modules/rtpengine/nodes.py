@@ -115,10 +115,11 @@ class Proxies:
 
 
 class Line:
-    """This process's sockets to the proxies."""
+    """This process's sockets to the proxies; they send from the address `source`, if one is given."""
 
-    def __init__(self, module: str = "rtpengine") -> None:
+    def __init__(self, module: str = "rtpengine", source: str = "") -> None:
         self._log = get_logger(module)
+        self._source = source
         self._sockets: dict[str, socket.socket] = {}
 
     def ask(self, node: Node, cookie: str, body: str, tries: int, timeout: float, tos: int = -1) -> str | None:
@@ -151,6 +152,8 @@ class Line:
             line = socket.socket(family, socket.SOCK_DGRAM)
             if tos >= 0:
                 line.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+            if self._source:
+                line.bind((self._source, 0))
             line.connect((host, port))
             self._sockets[url] = line
         return line

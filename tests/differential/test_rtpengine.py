@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from kit.kamcmd import kamcmd
@@ -13,9 +14,18 @@ from kit.room import Room
 from kit.rtpengine import RtpEngine
 from kit.scene import Scene
 
-MODULES = "ctl rtpengine"
+MODULES = "ctl cfg_rpc rtpengine"
 LAST = 'sl_send_reply("200", "done");'
 BODY = "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+
+PARTS = ("", "_packetloss", "_jitter", "_roundtrip", "_roundtrip_leg")
+SCORES = [
+    f"mos_{score}{part}{side}_pv"
+    for score, last in (("min", "_at"), ("max", "_at"), ("average", "_samples"))
+    for part in (*PARTS, last)
+    for side in ("", "_A", "_B")
+    if part != "_roundtrip_leg" or score != "average" or side != "_A"
+]
 
 engines = Relays(RtpEngine)
 
@@ -30,7 +40,10 @@ room = Room("rtpengine", modules=MODULES, last=LAST, prepare=engines.prepare, pa
 modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:@RELAY@")
 modparam("rtpengine", "rtpengine_sock", "7 == udp:127.0.0.1:@RELAY@=2")
 modparam("rtpengine", "extra_id_pv", "$avp(extra)")
-""")  # fmt: skip
+modparam("rtpengine", "force_send_interface", "127.0.0.9")
+modparam("rtpengine", "mos_A_label_pv", "$hdr(X-A)")
+modparam("rtpengine", "mos_B_label_pv", "Bob")
+""" + "".join(f'modparam("rtpengine", "{name}", "$avp({name})")\n' for name in SCORES))  # fmt: skip
 
 
 def asked(s: Scene) -> None:
@@ -184,3 +197,93 @@ def test_rpc(s: Scene) -> None:
     alice.request("INFO", headers=SDP, body=BODY, call_id="rpc")
     alice.expect(200)
     asked(s)
+
+
+def score(mos: int, **more: int) -> dict[str, int]:
+    names = {"loss": "packet loss", "at": "reported at", "rtt": "round-trip time", "leg": "round-trip time leg"}
+    return {"MOS": mos, **{names.get(name, name): value for name, value in more.items()}}
+
+
+def tag(label: str, *ssrcs: int) -> dict[str, Any]:
+    return {"label": label, "medias": [{"streams": [{"SSRC": ssrc}, {"SSRC": 99}]} for ssrc in ssrcs]}
+
+
+FULL = {"loss": 1, "jitter": 7, "rtt": 20, "leg": 11, "samples": 9}
+ANSWERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"SSRC": {}},
+    {"created": 1000, "SSRC": {
+        "5": {"average MOS": score(43, **FULL), "highest MOS": score(44, at=1070, **FULL),
+              "lowest MOS": score(12, at=1005, **FULL)},
+        "6": {"average MOS": score(30, loss=4, jitter=1, samples=4), "highest MOS": score(44, at=1300, jitter=2),
+              "lowest MOS": score(9, at=900)},
+        "7": {},
+    }},
+    {"created": 5, "tags": {"a": tag("Alice", 5), "b": tag("Bob", 6, 7)}, "SSRC": {
+        "5": {"average MOS": score(43, **FULL), "lowest MOS": score(120, at=9)},
+        "6": {"average MOS": score(31), "highest MOS": score(-1, at=2)},
+        "7": {"average MOS": score(34, loss=0, at=3), "lowest MOS": {"at": 4}},
+    }},
+    {"tags": {"a": tag("Nobody", 5), "b": tag("Bob")}, "SSRC": {"5": {"average MOS": score(7, **FULL)}}},
+    {"tags": {"b": tag("Bob", 1, 2, 3, 4, 5)}, "SSRC": {n: {"average MOS": score(int(n))} for n in "45"}},
+    {"SSRC": {"5": {"average MOS": {"jitter": 3}, "lowest MOS": {"jitter": 2}, "highest MOS": {"jitter": 2}}}},
+    {"SSRC": {"5": {"average MOS": score(40), "lowest MOS": score(-1), "highest MOS": score(0)},
+              "6": {"average MOS": {"jitter": 5}, "lowest MOS": score(0)}}},
+    {"SSRC": {"5": {"average MOS": score(-25, jitter=-9), "lowest MOS": score(-25), "highest MOS": score(-2)},
+              "6": {"average MOS": score(-28, jitter=-8)}}},
+    {"SSRC": {"5": {"lowest MOS": score(100)}, "6": {"average MOS": score(0)}, "7": {"average MOS": score(40)}}},
+    {"SSRC": "none"},
+)  # fmt: skip
+SHOWN = " ".join(f"$avp({name})" for name in SCORES)
+
+
+@room.case(f"""
+route[scores] {{
+    $avp(asked) = $hdr(X-Ask);
+    if ($avp(asked) == "query") rtpengine_query();
+    else if ($avp(asked) == "delete") rtpengine_delete();
+    else if ($avp(asked) == "v") {{
+        rtpengine_query_v("r", "$var(x)");
+        xlog("L_NOTICE", "$rc [$var(x)]\\n");
+        rtpengine_query_v("j", "$var(x)");
+        xlog("L_NOTICE", "$rc [$var(x)]\\n");
+        rtpengine_query_v("x", "$var(x)");
+        xlog("L_NOTICE", "$rc [$var(x)]\\n");
+    }}
+    else if ($avp(asked) == "pv") $var(x) = $rtpestat;
+    else rtpengine_manage();
+    xlog("L_NOTICE", "$avp(asked) {SHOWN}\\n");
+}}
+""")
+def test_scores(s: Scene) -> None:
+    """What the answers to query and delete say of the media's quality."""
+    alice = s.agent("alice")
+    engine = engines[s.server.name]
+    for method, how in (("INFO", "query"), ("INFO", "delete"), ("BYE", "manage"), ("INFO", "v"), ("INFO", "pv")):
+        for answer in ANSWERS if how == "query" else ANSWERS[2:4]:
+            engine.said = answer
+            alice.request(method, headers=f"X-Ask: {how}\nX-A: Alice", to_tag="t9", call_id="scores")
+            alice.expect(200)
+        s.note(f"{how} asked {[request['command'] for request in engine.asked]}")
+        engine.asked.clear()
+    engine.said = {}
+    s.note(f"asked from {sorted(engine.sources)}")
+
+
+@room.case("route[changed_while_running] { return; }")
+def test_changed_while_running(s: Scene) -> None:
+    """Its variables in the cfg framework."""
+
+    def told(*words: str) -> None:
+        said = kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), *words)
+        s.note(f"$ {' '.join(words)}\n{said}")
+
+    told("cfg.list", "rtpengine")
+    for name, values in (
+        ("rtpengine_disable_tout", (0, 61)), ("aggressive_redetection", (2, 0, 1)), ("rtpengine_tout_ms", (1001,)),
+        ("queried_nodes_limit", (31, 29)), ("rtpengine_retr", (0, 5)),
+    ):  # fmt: skip
+        told("cfg.help", "rtpengine", name)
+        for value in values:
+            told("cfg.set", "rtpengine", name, str(value))
+            told("cfg.get", "rtpengine", name)

@@ -43,7 +43,10 @@ def decode(data: bytes) -> Any:
 
 
 class RtpEngine:
-    """See the head of the file. `asked` are the requests, pings left out; `refusing` makes it answer with an error."""
+    """See the head of the file. `asked` are the requests, pings left out; `refusing` makes it answer with an error.
+
+    `sources` are the addresses it was asked from; `said` is what it says besides to query and delete.
+    """
 
     def __init__(self) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -51,6 +54,8 @@ class RtpEngine:
         self.port = self.socket.getsockname()[1]
         self.asked: list[dict[str, Any]] = []
         self.refusing = False
+        self.sources: set[str] = set()
+        self.said: dict[str, Any] = {}
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -59,6 +64,7 @@ class RtpEngine:
             data, source = self.socket.recvfrom(65535)
             if data == b"end":
                 return
+            self.sources.add(source[0])
             cookie, _, body = data.partition(b" ")
             request = decode(body)
             self.socket.sendto(cookie + b" " + encode(self._answer(request)), source)
@@ -75,7 +81,9 @@ class RtpEngine:
             return {"result": "ok", "sdp": sdp}
         if command == "query":
             counted = {"packets": 3, "bytes": 480, "errors": 0}
-            return {"result": "ok", "created": 1, "totals": {"RTP": counted, "RTCP": counted}}
+            return {"result": "ok", "created": 1, "totals": {"RTP": counted, "RTCP": counted}, **self.said}
+        if command == "delete":
+            return {"result": "ok", **self.said}
         return {"result": "ok"}
 
     def close(self) -> None:
