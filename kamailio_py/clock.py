@@ -24,6 +24,11 @@ class Clock:
         """Monotonic milliseconds."""
         return time.monotonic_ns() // 1_000_000
 
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        """Do nothing for so long; only before there is anything to do."""
+        time.sleep(seconds)
+
     ns = staticmethod(time.monotonic_ns)
     """Monotonic nanoseconds."""
 
@@ -45,6 +50,9 @@ class VirtualClock(Clock):
 
     def ns(self) -> int:
         return self._ns
+
+    def sleep(self, seconds: float) -> None:  # type: ignore[override]
+        self.advance(seconds)
 
     def advance(self, seconds: float) -> None:
         self._ns += round(seconds * 1e9)

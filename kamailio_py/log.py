@@ -148,7 +148,11 @@ class Logger:
     def dbg(self, text: str) -> None:
         self._log(Level.DBG, text)
 
-    def _log(self, level: Level, text: str) -> None:
+    def at(self, level: int, text: str) -> None:
+        """At a level that the config chooses."""
+        self._log(level, text)
+
+    def _log(self, level: int, text: str) -> None:
         if not self.enabled(level):
             return
         frame: FrameType = sys._getframe(2)

@@ -20,7 +20,7 @@ from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.redirect import redirect_contacts
-from kamailio_py.sip.reply import back_to, build_reply, reply_destination
+from kamailio_py.sip.reply import back_to, reply_destination
 from kamailio_py.sip.totag import SL_SEPARATOR, SL_SIGNATURE, TM_SEPARATOR, TM_SIGNATURE, ToTag
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Sl(Module):
         self._sent = self._statistic["sent_replies"]
         self._failures = self._statistic["failures"]
         self._clock = core.clock.ms
+        self._build_reply = core.build_reply
         self._words = core.shm.u64
         self._counters = core.shm.i64
         self._identity = core.shm.identity
@@ -105,7 +106,7 @@ class Sl(Module):
                 tag = ""
             elif not tag:
                 tag = self._totag.tag(msg)
-            text = build_reply(msg, code, reason, to_tag=tag, server=core.server_header)
+            text = self._build_reply(msg, code, reason, to_tag=tag, server=core.server_header)
             host, port = reply_destination(msg, bool(core.cfg.reply_to_via))
         except BadMessage as error:
             log.err(f"response building failed: {error.reason}")

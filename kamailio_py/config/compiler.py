@@ -16,6 +16,7 @@ from kamailio_py.config.emitter_ast import call, ctx
 from kamailio_py.config.emitter_expressions import Expressions
 from kamailio_py.config.emitter_names import Names
 from kamailio_py.config.emitter_statements import Mode
+from kamailio_py.config.emitter_traces import Action
 from kamailio_py.config.emitter_values import reject
 from kamailio_py.config.errors import CfgError, CfgErrors, CfgWarning, Position
 from kamailio_py.config.host import Host
@@ -24,16 +25,35 @@ from kamailio_py.config.program import MAIN, Entry, Program, nothing
 from kamailio_py.config.walk import called_routes
 
 
-def compile_config(config: nodes.Config, host: Host, runtime: dict[str, Any], *, traced: bool = False) -> Program:
-    """The program of a config; CfgErrors with all that is wrong in its routes. `traced`: its actions can be traced."""
-    return Unit(config, host, runtime, traced).compile()
+def compile_config(
+    config: nodes.Config,
+    host: Host,
+    runtime: dict[str, Any],
+    *,
+    traced: bool = False,
+    timed: Callable[[int, Action], None] | None = None,
+) -> Program:
+    """The program of a config; CfgErrors with all that is wrong in its routes.
+
+    `traced`: its actions can be traced. `timed(begun, action)` is called after each action, with the
+    perf_counter_ns() of its beginning.
+    """
+    return Unit(config, host, runtime, traced, timed).compile()
 
 
 class Unit:
     """Everything that is compiled together: the routes of one config, their names, numbers and errors."""
 
-    def __init__(self, config: nodes.Config, host: Host, runtime: dict[str, Any], traced: bool = False) -> None:
+    def __init__(
+        self,
+        config: nodes.Config,
+        host: Host,
+        runtime: dict[str, Any],
+        traced: bool = False,
+        timed: Callable[[int, Action], None] | None = None,
+    ) -> None:
         self.traced = traced
+        self.timed = timed
         self.config = config
         self.host = host
         self.names = Names(host, runtime)

@@ -32,7 +32,7 @@ from kamailio_py.config.emitter_ast import (
 from kamailio_py.config.emitter_included import runs
 from kamailio_py.config.emitter_statements import DISCARD, RETURN, Mode, SimpleStatements
 from kamailio_py.config.emitter_switch import SwitchEmitter
-from kamailio_py.config.emitter_traces import action, traced
+from kamailio_py.config.emitter_traces import action, timed, traced
 from kamailio_py.config.emitter_values import Rejected, reject, short
 from kamailio_py.config.errors import Position
 from kamailio_py.config.nodes import End
@@ -160,9 +160,13 @@ class FunctionEmitter(SimpleStatements):
             made = [ast.Pass()]
         if calls_out(s):
             made.insert(0, self.here(s.at))
-        found = action(s, self.route_node) if self.unit.traced else None
+        found = action(s, self.route_node) if self.unit.traced or self.unit.timed else None
         if found is not None:
-            made.insert(0, traced(found))
+            if self.unit.timed is not None:
+                names = self.unit.names
+                made = timed(found, made, self.variable("begun"), names.bind("took", self.unit.timed), names)
+            if self.unit.traced:
+                made.insert(0, traced(found))
         for node in made:
             place(node, s.at)
         return made

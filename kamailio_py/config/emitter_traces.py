@@ -8,10 +8,12 @@ Numbers and names are Kamailio's; lines are those where the statement begins (Ka
 from __future__ import annotations
 
 import ast
+from time import perf_counter_ns
 from typing import NamedTuple
 
 from kamailio_py.config import nodes
-from kamailio_py.config.emitter_ast import both, call, const, ctx, do, name, when
+from kamailio_py.config.emitter_ast import assign, both, call, const, ctx, do, name, when
+from kamailio_py.config.emitter_names import Names
 from kamailio_py.config.nodes import End
 from kamailio_py.config.program import MAIN
 
@@ -78,6 +80,12 @@ def _wanted() -> ast.expr:
 def traced(found: Action) -> ast.stmt:
     """The statement that traces an action."""
     return when(_wanted(), [do(call("trace", ctx(), const(tuple(found))))])
+
+
+def timed(found: Action, made: list[ast.stmt], begun: str, took: str, names: Names) -> list[ast.stmt]:
+    """The statements of an action with what tells how long they took; `took` is the name of who is told."""
+    tell = do(call(took, name(begun), name(names.bind("action", found))))
+    return [assign(begun, call(names.bind("now", perf_counter_ns))), ast.Try(made, [], [], [tell])]
 
 
 def traced_value(found: Action, value: ast.expr) -> ast.expr:

@@ -174,7 +174,7 @@ _WITHOUT_EFFECT = {
     """,
     MEMORY: """
         mem_join mem_safety mem_status_mode mem_summary memdbg pv_buffer_size pv_buffer_slots pv_cache_action
-        pv_cache_limit route_locks_size shm_force_alloc sql_buffer_size tcp_wq_blk_size
+        pv_cache_limit shm_force_alloc sql_buffer_size tcp_wq_blk_size
     """,
     SAME: """
         tls_ca_list tls_certificate tls_handshake_timeout tls_method tls_private_key tls_require_certificate
@@ -183,17 +183,19 @@ _WITHOUT_EFFECT = {
     SCTP: "disable_sctp dns_sctp_pref enable_sctp sctp_children",
     SENDING: "tcp_buf_write tcp_clone_rcvbuf tcp_fd_cache tcp_poll_method",
     RAW_SOCKETS: "udp4_raw udp4_raw_mtu udp4_raw_ttl",
+    "a log engine is a module (log_custom), which is not here yet": "log_engine_data log_engine_type",
+    "the time of a message is looked at when somebody asks for it": "msg_time",
+    "what is told of a bad message is one line anyway": "sip_parser_log_oneline",
+    "Kamailio 5.6.3 behaves alike with either value, for all that was tried": "sip_parser_mode",
+    "tells of trying sizes of socket buffers; here they are set at once": "verbose_startup",
+    "the first worker says when it is ready; nobody looks again and again": "wait_worker1_usleep",
+    "HEP3 is for the sipcapture module, which is not here yet": "tcp_accept_hep3",
+    "the system has no second connection between the same two ends": "tcp_accept_unique",
     NOT_YET: """
-        auto_bind_ipv6 bind_ipv6_link_local corelog dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref
-        dns_naptr_ignore_rfc dns_retr_no dns_retr_time dns_search_full_match dns_servers_no dns_slow_query_ms
-        dns_srv_lb dns_tcp_pref dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list fork_delay
-        hdr_name_extra_chars http_reply_hack ip_free_bind latency_cfg_log latency_limit_action latency_limit_cfg
-        latency_limit_db latency_log log_engine_data log_engine_type mcast mcast_loopback mcast_ttl mlock_pages
-        modinit_delay msg_time onsend_route_reply phone2tel pmtu_discovery real_time rev_dns rt_policy rt_prio
-        rt_timer1_policy rt_timer1_prio rt_timer2_policy rt_timer2_prio sip_parser_log sip_parser_log_oneline
-        sip_parser_mode sip_warning tcp_accept_haproxy tcp_accept_hep3 tcp_accept_unique tcp_wait_data
-        uri_host_extra_chars use_dns_failover verbose_startup version_table wait_worker1_mode wait_worker1_time
-        wait_worker1_usleep
+        dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref dns_naptr_ignore_rfc dns_retr_no
+        dns_retr_time dns_search_full_match dns_servers_no dns_slow_query_ms dns_srv_lb dns_tcp_pref
+        dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list rev_dns route_locks_size tcp_accept_haproxy
+        tcp_wait_data use_dns_failover
     """,
 }
 """Why -> names."""

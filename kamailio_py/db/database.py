@@ -20,8 +20,6 @@ from kamailio_py.log import get_logger
 
 log = get_logger()
 
-VERSION_TABLE = "version"
-
 
 class Database:
     """See the head of the file. What fails is logged and counted, and raised as DbError.
@@ -35,14 +33,17 @@ class Database:
         open: Callable[[DbUrl], Connection],
         failed: Callable[[], None] = lambda: None,
         give: Callable[[str, tuple[Any, ...]], bool] = lambda operation, arguments: False,
+        version_table: str = "version",
     ) -> None:
-        """`open(url)` connects; `failed()` counts an error; `give(operation, arguments)` has another process do it."""
+        """`open(url)` connects; `failed()` counts an error; `give(operation, arguments)` has another process do it;
+        versions of tables are looked up in `version_table`."""
         self.url = url
         self.affected = 0
         """Rows changed by the last insert, update, delete, ..."""
         self._open = open
         self._failed = failed
         self._give = give
+        self._version_table = version_table
         self._connection: Connection | None = None
         self._inherited: Connection | None = None
         self._pid = 0
@@ -167,8 +168,8 @@ class Database:
     # versions of tables
 
     def version(self, table: str) -> int:
-        """The version of a table as the table `version` has it; 0 if it is not in there."""
-        rows = self.query(VERSION_TABLE, ["table_version"], {"table_name": table}).rows
+        """The version of a table as the table of versions has it; 0 if it is not in there."""
+        rows = self.query(self._version_table, ["table_version"], {"table_name": table}).rows
         if not rows:
             log.dbg(f"no row for table {table} found")
             return 0

@@ -9,6 +9,7 @@ import fcntl
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.nodes import Endpoint, Listen
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 SIOCGIFADDR = 0x8915
+IF_INET6 = Path("/proc/net/if_inet6")
+LINK_LOCAL = "20"
 ANY_PORT = 9
 """Nothing is sent to it."""
 DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061, "sctp": 5060}
@@ -51,13 +54,21 @@ class Addresses:
             every += ["tcp", "tls"] if cfg.enable_tls or not cfg.disable_tls else ["tcp"]
         for line in listens or [_everywhere(cfg.port)]:
             for host in line.endpoint.hosts:
-                for address in resolve_interface(host):
+                for address in resolve_interface(host, self._six()):
                     for proto in [line.endpoint.proto] if line.endpoint.proto else every:
                         if proto in every:  # lines for what is disabled are passed over, as by Kamailio
                             self._add(line, proto, address)
         self._order()
 
+    def _six(self) -> Callable[[str], list[str]]:
+        """What gives the IPv6 addresses of an interface that are listened on where its name stands for it."""
+        if not self.core.cfg.auto_bind_ipv6:
+            return lambda name: []
+        local = bool(self.core.cfg.bind_ipv6_link_local)
+        return lambda name: interface_addresses6(name, local)
+
     def _add(self, line: Listen, proto: str, address: str) -> None:
+        address, _, interface = address.partition("%")
         address = normalise(address)
         port = line.endpoint.port
         if proto != "tls":
@@ -76,6 +87,7 @@ class Addresses:
                 name=line.name,
                 workers=line.workers,
                 family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                scope=socket.if_nametoindex(interface) if interface else 0,
                 advertise_host=line.advertise.hosts[0] if line.advertise else "",
                 advertise_port=line.advertise.port if line.advertise else 0,
             )
@@ -231,14 +243,14 @@ def _everywhere(port: int) -> Listen:
     return Listen(Position("", 0, 0), Endpoint("", [name for _, name in socket.if_nameindex()], port))
 
 
-def resolve_interface(host: str) -> list[str]:
-    """Addresses of what stands in a listen line: an IP, an interface's name, a host name."""
+def resolve_interface(host: str, six: Callable[[str], list[str]]) -> list[str]:
+    """Addresses of what stands in a listen line: an IP, an interface's name, a host name. `six` gives those of IPv6."""
     bare = host.strip("[]")
     if is_ip(bare):
         return [bare]
     if bare in {name for _, name in socket.if_nameindex()}:
         address = interface_address(bare)
-        return [address] if address else []
+        return [*([address] if address else []), *six(bare)]
     try:
         return [str(socket.getaddrinfo(bare, None, type=socket.SOCK_DGRAM)[0][4][0])]
     except OSError:
@@ -253,3 +265,20 @@ def interface_address(name: str) -> str | None:
         except OSError:
             return None
     return socket.inet_ntoa(answer[20:24])
+
+
+def interface_addresses6(name: str, link_local: bool) -> list[str]:
+    """The IPv6 addresses of a network interface; those good only on its link, if wanted, with its name."""
+    try:
+        table = IF_INET6.read_text()
+    except OSError:  # a machine without IPv6
+        return []
+    found = []
+    for line in table.splitlines():
+        digits, _, _, scope, _, interface = line.split()
+        address = normalise(":".join(digits[at : at + 4] for at in range(0, 32, 4)))
+        if interface == name and scope != LINK_LOCAL:
+            found.append(address)
+        elif interface == name and link_local:
+            found.append(f"{address}%{name}")
+    return found

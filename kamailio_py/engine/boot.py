@@ -59,7 +59,9 @@ def boot(core: Core, path: str, options: Options) -> Config:
         if core.cfg.auto_aliases:
             core.addresses.add_auto_aliases()
         core.prepare()
-        core.program = compile_config(config, registry, NAMESPACE, traced=core.module("debugger") is not None)
+        core.program = compile_config(
+            config, registry, NAMESPACE, traced=core.module("debugger") is not None, timed=core.latency.of_actions
+        )
     except CfgErrors as several:
         raise ConfigRejected(several.errors) from None
     except CfgError as error:

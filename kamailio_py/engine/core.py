@@ -15,11 +15,12 @@ from kamailio_py.clock import Clock
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.db.errors import DbError
-from kamailio_py.engine.addresses import Addresses
+from kamailio_py.engine.addresses import DEFAULT_PORT, Addresses
 from kamailio_py.engine.blocklist import SEND, Blocklist
 from kamailio_py.engine.cfg_variables import CfgVariables
 from kamailio_py.engine.databases import Databases
 from kamailio_py.engine.dns_cache import DnsCache
+from kamailio_py.engine.latency import Latency
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.engine.registry import Registry
 from kamailio_py.engine.settings import GlobalValues
@@ -28,8 +29,12 @@ from kamailio_py.engine.tasks import TaskQueues
 from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptDrop, ScriptExit
+from kamailio_py.sip import uri
 from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.headers import accept_in_names
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.message_text import HTTP_REPLIES
+from kamailio_py.sip.reply import build_reply, build_warned
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
@@ -71,6 +76,7 @@ class Core:
         self.dns = DnsCache(self)
         self.blocklist = Blocklist(self)
         self.tasks = TaskQueues(self)
+        self.latency = Latency(self)
         self.databases = Databases(self)
         self.instance = ""
         self.arguments: list[str] = []  # the command line
@@ -80,6 +86,8 @@ class Core:
         self.tcp: Any = None  # transport.tcp.Tcp: the connections; None where there is no TCP
         self.tls: Any = None  # what the tls module gives the transport
         self.snd: tuple[str, Destination] | None = None
+        self.build_reply: Callable[..., str] = build_reply
+        """Replies of this server are made with it (sip.reply)."""
         self.server_header = ""
         self.user_agent = ""
         # hooks, filled in mod_init
@@ -121,6 +129,10 @@ class Core:
     def prepare(self) -> None:
         """What follows from the global parameters, once they are all read."""
         cfg = self.cfg
+        accept_in_names(cfg.hdr_name_extra_chars)
+        uri.accept(cfg.uri_host_extra_chars, bool(cfg.phone2tel))
+        HTTP_REPLIES[0] = bool(cfg.http_reply_hack)
+        self.build_reply = build_warned if cfg.sip_warning else build_reply
         if cfg.server_signature:
             self.server_header = f"{cfg.server_header}\r\n"
             self.user_agent = f"{cfg.user_agent_header}\r\n"
@@ -202,6 +214,14 @@ class Core:
         self.blocklist.failed(destination, SEND)
         return False
 
+    def _onsend_reply(self, msg: Message, text: str, destination: Destination) -> bool:
+        """Run onsend_route for a reply on its way back, which those made here are not; False when it dropped it."""
+        if msg.is_request or self.onsend(msg, text, destination):
+            return True
+        host, port, proto = destination.host, destination.port, list(DEFAULT_PORT).index(destination.proto) + 1
+        logger.err(f"reply to {host}:{port}({proto}) dropped (onsend_route)")
+        return False
+
     def onsend(self, msg: Message, text: str, destination: Destination) -> bool:
         """Run onsend_route for an outgoing message; False when it dropped it."""
         entry = self.program.main_onsend
@@ -240,6 +260,8 @@ class Core:
 
     def mod_init(self) -> None:
         """Initialise what is the core's own, and the modules in load order; a ModuleError stops the start."""
+        if self.cfg.onsend_route_reply and self.program.main_onsend is not None:
+            self.reply_out.append(self._onsend_reply)
         self.dns.create()
         self.blocklist.create()
         self.variables.create()
@@ -250,6 +272,8 @@ class Core:
                 module.mod_init()
             except DbError as error:
                 raise ModuleError(f"{module.name}: {error}") from None
+            if self.cfg.modinit_delay:
+                self.clock.sleep(self.cfg.modinit_delay / 1_000_000)
         self.databases.close()
 
     def child_init(self, rank: int) -> None:

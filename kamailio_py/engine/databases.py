@@ -54,7 +54,11 @@ class Databases:
             self._task = self._core.tasks.kind("database", self._do)
             self._owner = self._core.shm.arena.owner("core", "database task")
         database = self._by_url[text] = Database(
-            url, module.connect, lambda: self._core.count(errors), partial(self._give, text)
+            url,
+            self._core.latency.watched(module.connect),
+            lambda: self._core.count(errors),
+            partial(self._give, text),
+            self._core.cfg.version_table,
         )
         return database
 

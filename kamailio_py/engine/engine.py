@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.engine.forward import forward_reply
-from kamailio_py.log import Level, get_logger, settings
+from kamailio_py.log import get_logger, settings
 from kamailio_py.script.context import Context
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
@@ -60,7 +60,7 @@ class Engine:
         self._dropped_replies = statistic("core", "drop_replies")
         self._forwarded = statistic("core", "fwd_requests")
         self._errors = statistic("core", "internal_errors")
-        self._defaults = message_defaults(core.cfg)
+        self._cfg_changed()
         variables = core.variables
         self._variables = variables
         self._changes, self._version = variables.changes.words, variables.changes.at
@@ -100,6 +100,7 @@ class Engine:
 
     def _cfg_changed(self) -> None:
         self._defaults = message_defaults(self.core.cfg)
+        self._run = self.core.latency.of_routes
 
     def _request_in(self, msg: Message) -> bool:
         core = self.core
@@ -130,7 +131,7 @@ class Engine:
             logger.err("no request route")
             return True
         passed = True
-        if core.run(self._request, ctx, RouteType.REQUEST) < 0:
+        if self._run(self._request, ctx, RouteType.REQUEST) < 0:
             logger.warn("error while trying script")
             passed = False
         for finish in core.post_script:
@@ -162,7 +163,7 @@ class Engine:
         if self._prefix is not None:
             self._set_prefix(Context(core, msg))
         if not _MANDATORY.issubset(msg.names):
-            logger.err("required headers not found in reply")
+            logger.at(core.cfg.sip_parser_log, "required headers not found in reply")
             core.count(self._bad)
             return False
         if self._pre_routing is not None:
@@ -173,7 +174,7 @@ class Engine:
                 return True
         if self._reply is not None:
             ctx = Context(core, msg)
-            result = core.run(self._reply, ctx, RouteType.CORE_ONREPLY)
+            result = self._run(self._reply, ctx, RouteType.CORE_ONREPLY)
             if result < 0:
                 logger.warn("error while trying onreply script")
             if result <= 0 or ctx.dropped:
@@ -215,9 +216,10 @@ class Engine:
             raise error
 
     def _bad_message(self, text: str, host: str, port: int, socket: ListenSocket, error: BadMessage) -> None:
-        if logger.enabled(Level.ERR) and text.strip("\r\n\0 "):
+        level = self.core.cfg.sip_parser_log
+        if logger.enabled(level) and text.strip("\r\n\0 "):
             first = text[:120].split("\r\n", 1)[0]
-            logger.err(f"bad message from {host}:{port} on {socket}: {error.reason} [{first!r}]")
+            logger.at(level, f"bad message from {host}:{port} on {socket}: {error.reason} [{first!r}]")
         if self._parse_error is not None:
             ctx = self.core.faked_context()
             ctx.msg.src_ip, ctx.msg.src_port, ctx.msg.socket = host, port, socket

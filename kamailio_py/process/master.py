@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import select
 import signal
 import time
 from functools import partial
@@ -23,6 +24,7 @@ from kamailio_py.process import timers
 from kamailio_py.process.arrivals import Arrivals
 from kamailio_py.process.exits import describe
 from kamailio_py.process.process import Process, freeze
+from kamailio_py.process.realtime import ALL, lock_pages, take_priority
 from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.memory import SharedMemory
@@ -32,6 +34,7 @@ from kamailio_py.transport.udp import BindError, Udp
 logger = log.get_logger()
 
 MEGABYTE = 1024 * 1024
+MICROSECONDS = 1_000_000
 DEFAULT_SHM_MEGABYTES = 64
 RESPAWN_PAUSE = 0.2
 """Seconds before a child that died is started again, so that one which dies at once does not eat a processor."""
@@ -91,6 +94,9 @@ class Master:
         self._restarts = core.statistic("core", "restarted_processes")
         core.shm.publish("program", core.program.describe())
         core.child_init(Rank.INIT)
+        if core.cfg.mlock_pages:
+            lock_pages()
+        take_priority(core.cfg, ALL)
         self.plan = self._plan()
         core.shm.processes.used = len(self.plan)
         core.shm.processes.enter(Rank.MAIN, self.plan[0].description, core.clock.ms())
@@ -128,7 +134,12 @@ class Master:
         self.arrivals.listen()
         gc.collect()
         freeze()
-        readers = [self._fork(index) for index in range(1, len(self.plan))]
+        readers = []
+        for index in range(1, len(self.plan)):
+            time.sleep(self.core.cfg.fork_delay / MICROSECONDS)
+            readers.append(self._fork(index))
+            if self.core.cfg.wait_worker1_mode and self.plan[index].rank == 1:
+                self._wait_for_first(readers[-1])
         for reader, index in zip(readers, range(1, len(self.plan)), strict=True):
             ready = os.read(reader, 1)
             os.close(reader)
@@ -139,6 +150,15 @@ class Master:
                 raise StartError("a process failed to start")
         self.core.child_init(Rank.MAIN)
         self.core.shm.all_forked()
+
+    def _wait_for_first(self, reader: int) -> None:
+        """Let the first worker be ready before others are forked; StartError where it takes too long."""
+        patience = self.core.cfg.wait_worker1_time
+        if not select.select([reader], [], [], patience / MICROSECONDS)[0]:
+            logger.err(f"waiting for child one too long - wait time: {patience}")
+            self.exit_code = 255
+            self.stop()
+            raise StartError("the first worker failed to start")
 
     def _fork(self, index: int) -> int:
         """Fork process `index`; gives the descriptor on which it says that it is ready."""

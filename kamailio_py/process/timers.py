@@ -12,6 +12,7 @@ from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.log import get_logger
 from kamailio_py.module import Rank
 from kamailio_py.process.process import Process
+from kamailio_py.process.realtime import FAST_TIMER, SLOW_TIMER, take_priority
 
 logger = get_logger()
 
@@ -23,7 +24,7 @@ def specs(core: Core) -> list[ProcessSpec]:
     slow = [timer for timer in core.timers if timer.slow]
     regular = [timer for timer in core.timers if not timer.slow]
     return [
-        ProcessSpec("slow timer", Rank.TIMER, lambda process: run_timers(process, slow)),
+        ProcessSpec("slow timer", Rank.TIMER, lambda process: run_slow_timers(process, slow)),
         ProcessSpec("timer", Rank.TIMER, turn_wheel),
         ProcessSpec("secondary timer", Rank.TIMER, lambda process: run_timers(process, regular)),
     ]
@@ -31,6 +32,7 @@ def specs(core: Core) -> list[ProcessSpec]:
 
 def turn_wheel(process: Process) -> None:
     """Fire what is due when it is due."""
+    take_priority(process.core.cfg, FAST_TIMER)
     shm, now = process.core.shm, process.core.clock.ms
     wheel, processes = shm.wheel, shm.processes
     while not process.stopping:
@@ -42,6 +44,11 @@ def turn_wheel(process: Process) -> None:
         wheel.note_run(now() - begun)
         shm.sample_waits()
         processes.finish()
+
+
+def run_slow_timers(process: Process, timers: list[TimerSpec]) -> None:
+    take_priority(process.core.cfg, SLOW_TIMER)
+    run_timers(process, timers)
 
 
 def run_timers(process: Process, timers: list[TimerSpec]) -> None:

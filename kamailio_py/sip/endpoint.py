@@ -22,6 +22,7 @@ class ListenSocket:
     advertise_port: int = 0
     workers: int = 0
     family: int = 2  # socket.AF_INET / AF_INET6
+    scope: int = 0  # number of the interface on whose link alone an IPv6 address is good
 
     @property
     def host_text(self) -> str:

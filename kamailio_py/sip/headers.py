@@ -8,8 +8,9 @@ in lower case.
 
 from __future__ import annotations
 
-NAME_CHARACTERS = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~")
-"""What Kamailio accepts in a header name."""
+_USUAL = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~")
+NAME_CHARACTERS = set(_USUAL)
+"""What is accepted in a header name: what Kamailio does, and what the config adds."""
 
 COMPACT = {
     "a": "accept-contact",
@@ -71,3 +72,13 @@ def canonical(name: str) -> str:
 
 
 CANON = _Canon({"": ""})
+
+
+def accept_in_names(characters: str) -> None:
+    """Have these in header names, too; before the first message."""
+    wanted = _USUAL.union(characters)
+    if wanted != NAME_CHARACTERS:
+        NAME_CHARACTERS.clear()
+        NAME_CHARACTERS.update(wanted)
+        CANON.clear()
+        CANON[""] = ""

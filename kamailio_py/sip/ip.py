@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 _DIGITS_AND_DOTS = frozenset("0123456789.")
@@ -51,6 +51,11 @@ def normalise(text: str) -> str:
     if is_ipv6(text):
         return inet_ntop(AF_INET6, inet_pton(AF_INET6, text.strip("[]")))
     return text.lower()
+
+
+def is_multicast(text: str) -> bool:
+    """Is the IP address one of a group?"""
+    return ip_address(text).is_multicast
 
 
 def expanded_ipv6(text: str) -> str:

@@ -21,6 +21,10 @@ _SPACE = " \t\r\n"
 _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 
+_HTTP = ("HTTP/1.0 ", "HTTP/1.1 ")
+HTTP_REPLIES = [False]
+"""Whether replies of HTTP are taken for SIP's (http_reply_hack); set before the first message."""
+
 METHODS = frozenset(
     {
         "INVITE", "CANCEL", "ACK", "BYE", "INFO", "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "OPTIONS", "PRACK",
@@ -130,12 +134,13 @@ class MessageText(Slotted):
         """First lines that are not quite the usual ones, and replies."""
         if len(self.text) - self.first_line_start <= 16:
             raise BadMessage("message too short")
-        if line[:8].upper() == "SIP/2.0 ":
-            code, reason = line[8:11], line[11:]
+        if line[:8].upper() == "SIP/2.0 " or (HTTP_REPLIES[0] and line[:9] in _HTTP):
+            version, _, rest = line.partition(" ")
+            code, reason = rest[:3], rest[3:]
             if not _DIGITS.issuperset(code) or len(code) != 3 or reason[:1] not in (" ", "\t"):
                 raise BadMessage("bad status line")
             self.is_request = False
-            self.version = line[:7]
+            self.version = version
             self.status = int(code)
             self.reason = reason.lstrip(_BLANK)
             self.ruri = self.method_text = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
@@ -60,6 +61,20 @@ def build_reply(
     return (
         f"{msg.version} {status:03d} {reason}\r\n{head}{headers}{server}Content-Length: {len(body)}\r\n"
         f"{warning}\r\n{body}"
+    )
+
+
+def build_warned(msg: Message, status: int, reason: str, **parts: str) -> str:
+    """As build_reply, and with a header that says what was seen of the request (sip_warning)."""
+    return build_reply(msg, status, reason, warning=_warning(msg), **parts)
+
+
+def _warning(msg: Message) -> str:
+    socket = msg.socket
+    here = f"{socket.host_text}:{socket.port}" if socket is not None else ""
+    return (
+        f'Warning: 392 {here} "Noisy feedback tells:  pid={os.getpid()} req_src_ip={msg.src_ip} '
+        f'req_src_port={msg.src_port} in_uri={msg.ruri} out_uri={msg.uri} via_cnt=={len(msg.indexes("via"))}"\r\n'
     )
 
 

@@ -10,7 +10,9 @@ from functools import lru_cache
 
 from kamailio_py.sip.errors import BadUri
 
-_HOST = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-")
+_USUAL_HOST = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-")
+_HOST = set(_USUAL_HOST)
+_TELEPHONE = [True]
 _DIGITS = frozenset("0123456789")
 _SCHEMES = {"sip:": "sip", "tel:": "tel", "urn:": "urn"}
 
@@ -137,10 +139,21 @@ def _parse(text: str) -> Uri:
         raise BadUri("port out of range")
     if scheme == "tel":
         user, host = host, ""
-    elif ";" in user and params and param_of(params, "user") == "phone":
+    elif ";" in user and params and _TELEPHONE[0] and param_of(params, "user") == "phone":
         # a telephone number with parameters of its own: Kamailio's user is the number
         user = user[: user.index(";")]
     return Uri(text, scheme, user, password, host, port, params, headers)
+
+
+def accept(host_characters: str, telephone: bool) -> None:
+    """Have these in hosts, too, and take the user of a URI with `user=phone` for a telephone number, or not; before
+    the first message."""
+    wanted = _USUAL_HOST.union(host_characters)
+    if wanted != _HOST or telephone != _TELEPHONE[0]:
+        _HOST.clear()
+        _HOST.update(wanted)
+        _TELEPHONE[0] = telephone
+        _parse.cache_clear()
 
 
 def _user_part(text: str) -> tuple[str, str]:
@@ -241,6 +254,9 @@ def build(scheme: str, user: str, password: str, host: str, port: str, params: s
 def with_user(text: str, user: str) -> str:
     """The URI with another user; an empty one takes user and password away."""
     u = Uri.parse(text)
+    if user and u.text.startswith(f"{u.user};", len(u.scheme) + 1) and u.user:
+        # the parameters of a telephone number stay
+        user += u.text[len(u.scheme) + 1 + len(u.user) : u.text.index("@")].partition(":")[0]
     return build(u.scheme, user, u.password if user else "", u.host, u.port_text, u.params, u.headers)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.log import get_logger
+from kamailio_py.log import Level, get_logger
 from kamailio_py.shm.processes import DOING
 from kamailio_py.transport.connections import State
 from kamailio_py.transport.framing import BadFrame, Framer
@@ -246,8 +246,8 @@ class Receiver:
             self.tcp.count("connect_failed")
         elif closed.how == "reset":
             self.tcp.count("con_reset")
-        level = logger.err if closed.how == "error" else logger.dbg
-        level(f"connection {stream.id} with {host}:{port} ends: {closed}")
+        level = self.core.cfg.corelog if closed.how == "error" else Level.DBG
+        logger.at(level, f"connection {stream.id} with {host}:{port} ends: {closed}")
         if stream.waiting:
             logger.warn(f"connection {stream.id} with {host}:{port}: {stream.waiting} bytes were not sent")
         self._queued -= stream.counted

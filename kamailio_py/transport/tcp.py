@@ -18,7 +18,7 @@ from kamailio_py.transport.acceptor import Acceptor
 from kamailio_py.transport.connections import Connections, State
 from kamailio_py.transport.inbox import Inbox
 from kamailio_py.transport.receiver import Receiver
-from kamailio_py.transport.udp import BindError
+from kamailio_py.transport.udp import IP_FREEBIND, BindError, bind_address
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -55,10 +55,12 @@ class Tcp:
         if listening.family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         self.set_options(opened, listening.family)
+        if self.core.cfg.ip_free_bind:
+            opened.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
         if self.core.cfg.tcp_defer_accept:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, self.core.cfg.tcp_defer_accept)
         try:
-            opened.bind((listening.host, listening.port))
+            opened.bind(bind_address(listening))
             opened.listen(BACKLOG)
         except OSError as error:
             opened.close()

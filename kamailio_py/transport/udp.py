@@ -6,11 +6,13 @@ All children of one address share one file descriptor, bound before forking; the
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.ip import is_multicast
 
 if TYPE_CHECKING:
     from kamailio_py.engine.engine import Engine
@@ -20,10 +22,21 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 MAX_DATAGRAM = 65535
+# of Linux's <netinet/in.h>; not all of them are in every version of Python
+IP_MTU_DISCOVER = 10
+IP_PMTUDISC_DONT, IP_PMTUDISC_DO = 0, 2
+IP_FREEBIND = 15
 
 
 class BindError(Exception):
     """An address cannot be listened on; the text says which and why."""
+
+
+def bind_address(listening: ListenSocket) -> tuple[str, int] | tuple[str, int, int, int]:
+    """What a socket is bound to."""
+    if not listening.scope:
+        return listening.host, listening.port
+    return listening.host, listening.port, 0, listening.scope
 
 
 class Udp:
@@ -41,15 +54,46 @@ class Udp:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         else:
             opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, cfg.tos)
+        self._set_options(opened, listening, cfg)
         if cfg.maxbuffer > opened.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF):
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, cfg.maxbuffer)
         try:
-            opened.bind((listening.host, listening.port))
+            opened.bind(bind_address(listening))
+            if is_multicast(listening.host):
+                self._join(opened, listening, cfg)
         except OSError as error:
             opened.close()
             raise BindError(f"bind({listening.host}, {listening.port}) on {listening.host}: {error.strerror}") from None
         listening.port = opened.getsockname()[1]
         self._sockets[listening.index] = opened
+        self._cfg = cfg
+
+    @staticmethod
+    def _set_options(opened: socket.socket, listening: ListenSocket, cfg: GlobalValues) -> None:
+        """What the config says of all UDP sockets."""
+        if cfg.ip_free_bind:
+            opened.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+        if listening.family == socket.AF_INET:
+            path_mtu = IP_PMTUDISC_DO if cfg.pmtu_discovery else IP_PMTUDISC_DONT
+            opened.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, path_mtu)
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, int(bool(cfg.mcast_loopback)))
+            if cfg.mcast_ttl >= 0:
+                opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, cfg.mcast_ttl)
+
+    @staticmethod
+    def _join(opened: socket.socket, listening: ListenSocket, cfg: GlobalValues) -> None:
+        """Become a member of the multicast group that is listened on, on the interface `mcast`."""
+        index = 0
+        if cfg.mcast:
+            try:
+                index = socket.if_nametoindex(cfg.mcast)
+            except OSError as error:
+                logger.err(f"mcast {cfg.mcast}: {error}")
+        group = socket.inet_pton(listening.family, listening.host)
+        if listening.family == socket.AF_INET:
+            opened.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, struct.pack("4s4si", group, bytes(4), index))
+        else:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, struct.pack("16si", group, index))
 
     def receive_loop(self, engine: Engine, listening: ListenSocket, process: Process) -> None:
         """Receive on one address until the process is to stop."""
@@ -73,7 +117,10 @@ class Udp:
         except KeyError:
             return self._streams(data, destination)
         except OSError as error:
-            logger.err(f"sendto({destination.host}:{destination.port}, {len(data)} bytes) failed: {error.strerror}")
+            logger.at(
+                self._cfg.corelog,
+                f"sendto({destination.host}:{destination.port}, {len(data)} bytes) failed: {error.strerror}",
+            )
             return False
         return True
 

@@ -14,7 +14,6 @@ from kamailio_py.modules.tm.transaction import REPLIED, Transaction
 from kamailio_py.rpc.call import ScanFault
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.reply import build_reply
 from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -150,7 +149,7 @@ class Commands:
             body = _more(call)
             msg = t.request()
             try:
-                text = build_reply(
+                text = self.tm.core.build_reply(
                     msg, code, reason, to_tag="" if msg.to.tag else tag, server=self.tm.core.server_header,
                     headers=_lines(headers), body=body,
                 )  # fmt: skip

@@ -28,7 +28,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import transaction_index
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.redirect import redirect_contacts
-from kamailio_py.sip.reply import back_to, build_reply, reply_destination
+from kamailio_py.sip.reply import back_to, reply_destination
 from kamailio_py.sip.totag import TM_SEPARATOR, TM_SIGNATURE, ToTag
 from kamailio_py.sip.uri import BadUri
 
@@ -226,7 +226,7 @@ class Server:
             t.target = back_to(msg, t.target.host, t.target.port)
         try:
             tag = self.totag.tag(msg) if code >= 180 and not msg.to.tag else ""
-            text = build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)
+            text = tm.core.build_reply(msg, code, reason, to_tag=tag, server=tm.core.server_header, headers=headers)
         except BadMessage as error:
             log.err(f"failed to build the reply: {error.reason}")
             return -1

@@ -29,6 +29,7 @@ from kamailio_py.modules.tm.stored import skeleton_of
 from kamailio_py.modules.tm.transaction import FORWARDED
 from kamailio_py.modules.tm.turn import Kind
 from kamailio_py.shm.trace import What
+from kamailio_py.sip.reply import build_reply
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry
@@ -119,6 +120,8 @@ class Suspension:
 
     def _skeleton(self, msg: Message) -> str:
         """What whoever resumes answers from; without it replies are made from the request."""
+        if self.tm.core.build_reply is not build_reply:
+            return ""
         return skeleton_of(msg, "" if msg.to.tag else self.tm.server.totag.tag(msg))
 
     def _answer_canceled(self, t: Transaction) -> None:
