@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from kamailio_py.bench import link, processes
 from kamailio_py.bench.exchange import Requests
@@ -13,6 +14,9 @@ from kamailio_py.bench.traffic import PATIENCE, Driver
 
 BURST = 48
 """Requests that are sent to be suspended before the server has to answer one, to see that it has come so far."""
+
+TELL = 5000
+"""How many more are suspended when it is told."""
 
 PROBES = 1000
 SETTLE = 0.5
@@ -36,8 +40,13 @@ def megabytes(scenario: Scenario, most: int | None) -> int:
     return max(counts(scenario, most), default=0) * KILOBYTES_EACH // 1024 + 64
 
 
-def measure(server: Server, scenario: Scenario, most: int | None, samples: Samples) -> list[Held]:
-    """Suspend more and more, and look at the server each time; stops where the server does not come along."""
+def measure(
+    server: Server, scenario: Scenario, most: int | None, samples: Samples, tell: Callable[[str], None]
+) -> list[Held]:
+    """Suspend more and more, and look at the server each time; stops where the server does not come along.
+
+    `tell` hears now and then how many there are.
+    """
     wire = link.connect(scenario.transport, server.port)
     try:
         name = f"127.0.0.1:{server.port}"
@@ -50,7 +59,7 @@ def measure(server: Server, scenario: Scenario, most: int | None, samples: Sampl
         have, memory = 0, processes.memory(server.pid)
         for count in counts(scenario, most):
             before = processes.cpu(server.pid)
-            if fault := put_aside(wire, suspended, pace, count - have):
+            if fault := put_aside(wire, suspended, pace, count - have, tell):
                 samples.problem(f"{fault} while {count} were being suspended")
                 break
             suspending = processes.cpu(server.pid) - before
@@ -77,13 +86,15 @@ def measure(server: Server, scenario: Scenario, most: int | None, samples: Sampl
         wire.close()
 
 
-def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int) -> str:
+def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int, tell: Callable[[str], None]) -> str:
     """Have `count` suspended; "" if the server goes on answering others and none of these, else what went wrong."""
     while count > 0:
         for _ in range(min(BURST, count)):
             suspended.begin(suspended.next, wire.send)
             suspended.next += 1
         count -= BURST
+        if suspended.next % TELL < BURST:
+            tell(f"{suspended.next:,} suspended")
         pace.begin(pace.next, wire.send)
         deadline = time.monotonic() + PATIENCE
         answered = False
@@ -92,7 +103,7 @@ def put_aside(wire: link.Link, suspended: Requests, pace: Requests, count: int) 
                 return "no answer"
             for data in wire.receive(0.5):
                 if suspended.number(data) >= 0:
-                    return "some went on already"
+                    return "the first ones went on already"
                 answered = answered or pace.react(data, wire.send) == pace.next
         pace.next += 1
     return ""

@@ -178,12 +178,11 @@ def measured(plan: Plan) -> samples.Report:
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
         task = progress.add_task("the generator's own ceiling", total=plan.turns)
 
-        def say(turn: int, kind: servers.Kind, one: scenario.Scenario) -> None:
+        def say(turn: int, kind: servers.Kind, one: scenario.Scenario, how_far: str) -> None:
             text = f"round {turn + 1} of {plan.rounds}: {one.name}, {kind.name}"
-            if not progress.console.is_terminal:
+            if not (how_far or progress.console.is_terminal):
                 click.echo(text, err=True)
-            progress.update(task, description=text)
-            progress.advance(task)
+            progress.update(task, description=f"{text}, {how_far}" if how_far else text, advance=not how_far)
             progress.refresh()
 
         progress.refresh()

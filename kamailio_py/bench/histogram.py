@@ -17,8 +17,14 @@ PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 class Histogram:
     """Counts of durations by bucket."""
 
-    def __init__(self, buckets: Iterable[tuple[int, int]] = ()) -> None:
-        self._counts: dict[int, int] = dict(buckets)
+    def __init__(self, packed: Iterable[int] = ()) -> None:
+        """Empty, or what `pack()` gave."""
+        self._counts: dict[int, int] = {}
+        numbers = iter(packed)
+        index = 0
+        for gap, count in zip(numbers, numbers, strict=True):
+            index += gap
+            self._counts[index] = count
 
     def add(self, seconds: float) -> None:
         """Count one; what is below zero counts as zero."""
@@ -52,9 +58,14 @@ class Histogram:
         above = sum(count for index, count in self._counts.items() if _upper(index - 1) / 1e6 >= seconds)
         return above / max(len(self), 1)
 
-    def buckets(self) -> list[tuple[int, int]]:
-        """Number of bucket and count, to be kept and given to a new one."""
-        return sorted(self._counts.items())
+    def pack(self) -> list[int]:
+        """To be kept and given to a new one: how many buckets on the next filled one is, its count, and so on."""
+        packed: list[int] = []
+        before = 0
+        for index, count in sorted(self._counts.items()):
+            packed += (index - before, count)
+            before = index
+        return packed
 
 
 def _upper(index: int) -> int:

@@ -42,8 +42,8 @@ for so long that datagrams are lost. What is lost every time is the server's own
 ALONE = ("suspended", "scaling", "idle")
 """Kinds of scenarios that share no server: what others leave behind would be measured with them."""
 
-Say = Callable[[int, Kind, Scenario], None]
-"""Hears that a server's turn in a round comes to a scenario."""
+Say = Callable[[int, Kind, Scenario, str], None]
+"""Hears that a server's turn in a round comes to a scenario (""), and how far it has come with it."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def turns(self) -> int:
-        """How often `say` is called in a run."""
+        """How many turns a run has."""
         starts = sum(len(one.receivers) if one.kind == "scaling" else 1 for one in self.scenarios)
         return self.rounds * len(self.kinds) * starts
 
@@ -123,7 +123,7 @@ def visit(
     group: list[Scenario],
     port: int,
     measured: dict[str, Measured],
-    say: Callable[[Scenario], None],
+    say: Callable[[Scenario, str], None],
     receivers: int | None = None,
 ) -> None:
     """One server once: start, every scenario of the group, stop."""
@@ -137,9 +137,10 @@ def visit(
             for samples in own:
                 samples.started.append(server.started)
             for scenario, samples in zip(group, own, strict=True):
-                say(scenario)
+                tell = partial(say, scenario)
+                tell("")
                 if not samples.problems:
-                    one_scenario(plan, server, scenario, talks[scenario.name], samples, receivers)
+                    one_scenario(plan, server, scenario, talks[scenario.name], samples, receivers, tell)
     except (StartFailed, ConnectionError) as error:
         for samples in own:
             samples.problem(str(error))
@@ -148,12 +149,18 @@ def visit(
 
 
 def one_scenario(
-    plan: Plan, server: Server, scenario: Scenario, talk: Talk, samples: Samples, receivers: int | None
+    plan: Plan,
+    server: Server,
+    scenario: Scenario,
+    talk: Talk,
+    samples: Samples,
+    receivers: int | None,
+    tell: Callable[[str], None],
 ) -> None:
     if not samples.answers and scenario.kind != "idle":
         samples.answers = talk.transcript()
     if scenario.kind == "suspended":
-        samples.held.append(capacity.measure(server, scenario, plan.most_suspended, samples))
+        samples.held.append(capacity.measure(server, scenario, plan.most_suspended, samples, tell))
     elif scenario.kind == "idle":
         samples.idle.append(idle(server, scenario.watch))
     elif receivers is not None:
@@ -270,6 +277,6 @@ def one_step(driver: Drives, rate: float, seconds: float, wanted: str = "") -> t
     held = not outcome.lost and not outcome.wrong and in_time
     step = Step(
         wanted, rate, outcome.rate, outcome.sent, outcome.lost, outcome.late, held, outcome.busy, outcome.latest_send,
-        outcome.latency.buckets(),
+        outcome.latency.pack(),
     )  # fmt: skip
     return step, outcome

@@ -13,7 +13,7 @@ from typing import Any
 from kamailio_py.bench.histogram import Histogram
 from kamailio_py.bench.traffic import Outcome
 
-FORMAT = 1
+FORMAT = 2
 
 
 class ReportError(Exception):
@@ -22,7 +22,7 @@ class ReportError(Exception):
 
 @dataclass
 class Step:
-    """Traffic at one rate: what was offered and answered per second, and how long answers took from when they were due.
+    """Traffic at one rate: offered and answered per second, and how long answers took from when they were due (packed).
 
     `wanted` is how the scenario names a fixed rate, "" for a step of the ladder. `waited` is seconds for each that the
     processes of the server and the generator waited for a core, where that was looked at.
@@ -37,7 +37,7 @@ class Step:
     held: bool
     generator_busy: float
     latest_send: float
-    latency: list[tuple[int, int]]
+    latency: list[int]
     waited: float = 0.0
 
     @property

@@ -328,13 +328,12 @@ def verdict(report: Report) -> RenderableType:
     loaded = [samples for one in usable(report, LOADED) for samples in one.servers.values()]
     if any(figures.limited_by_generator(samples) for samples in loaded):
         lines.append(Text("> the generator was at its limit: the server could do more", style="dim"))
-    if any(figures.slowed(steps) for samples in loaded for steps in figures.fixed_rates(samples).values()):
-        told = "~ processes waited for a core for more than half of the usual latency: the machine was busy"
+    if busy(report):
+        told = "~ the machine was busy: most of this latency is waiting for a core, or receivers had to wait for theirs"
         lines.append(Text(told, style="dim"))
-    if no_room(report):
-        lines.append(
-            Text(f"the generator leaves no room for more receivers: {', '.join(no_room(report))}", style="dim")
-        )
+    if without := no_room(report):
+        told = f"growth by more receivers: the generator leaves no room for {ROOM:g}x beside {', '.join(without)}"
+        lines.append(Text(told, style="dim"))
     if len(report.servers) == 1:
         lines.append(Text("One server alone. Kamailio beside it: apt-get install kamailio"))
     return Group(*lines)

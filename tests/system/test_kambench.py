@@ -136,6 +136,7 @@ def test_several_receivers_are_measured_one_after_the_other(bare: float) -> None
     assert found.problems == []
     one, two = found.servers["stub"].scaled[0]
     assert (one.receivers, two.receivers) == (1, 2)
+    assert found.servers["stub"].processes == [1, 2]
     assert one.cpu_us - bare == pytest.approx(2000, rel=0.1)
     assert two.cpu_us - bare == pytest.approx(2000, rel=0.1)
     assert one.cores <= 1.02
@@ -194,7 +195,7 @@ def test_wrong_answers_are_refused() -> None:
 
 def test_what_does_not_stay_suspended_is_refused() -> None:
     found = measured(stub(), what="suspend-capacity")
-    assert found.problems == ["stub: some went on already while 100 were being suspended"]
+    assert found.problems == ["stub: the first ones went on already while 100 were being suspended"]
 
 
 def test_servers_that_answer_differently_are_refused() -> None:

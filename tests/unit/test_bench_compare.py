@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from kamailio_py.bench import command, compare, page, samples, table
 from kamailio_py.bench.command import show
-from kamailio_py.bench.samples import Held, Load, Measured, Report, Samples, Step
+from kamailio_py.bench.samples import Held, Load, Measured, Report, Samples, Scaled, Step
 
 PYTHON = {"version": "3.11.2", "build": "optimised with profiles", "path": "/usr/bin/python3"}
 
@@ -19,7 +19,7 @@ def step(wanted: str, milliseconds: float, lost: int = 0) -> Step:
     made = samples.Histogram()
     for _ in range(100):
         made.add(milliseconds / 1e3)
-    return Step(wanted, 1000, 990, 100, lost, 0, True, 0.3, 0.0, made.buckets())
+    return Step(wanted, 1000, 990, 100, lost, 0, True, 0.3, 0.0, made.pack())
 
 
 def measured(cpu: list[float], rate: float = 5000, milliseconds: float = 1.0) -> Samples:
@@ -133,7 +133,7 @@ def test_a_report_comes_back_from_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"kambench": 99}', '{"kambench": 1, "usable": true, "scenarios": 3}']
+    "text", ["", "[]", "{}", '{"kambench": 99}', '{"kambench": 2, "usable": true, "scenarios": 3}']
 )
 def test_what_is_no_report_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text(text)
@@ -194,3 +194,67 @@ def test_without_matplotlib_the_page_has_the_tables(monkeypatch: pytest.MonkeyPa
     assert "<svg" not in text
     assert "kamailio-py[plots]" in text
     assert "100.0 us" in text
+
+
+def with_others(waiting: float = 0.0, generator: float = 0.1, waited: float = 0.0) -> Report:
+    """A report that has also receivers and an idle server; how busy the machine and the generator were."""
+    made = report(measured(STEADY), measured([50.0, 50.5, 49.5]))
+    for steps in made.scenarios["options-stateless"].servers["Kamailio"].rates:
+        steps[0].waited = waited
+    scaled = Samples(
+        scaled=[[Scaled(1, 1000, 900, 0.9, waiting, 0.1), Scaled(2, 1750, 1000, 1.75, waiting, generator)]] * 3
+    )
+    idle = Samples(
+        idle=[0.004, 0.005, 0.006], started=[1.0], shared=[1 << 20], private=[6 << 20], largest_private=[3 << 20],
+        median_private=[2 << 20],
+    )  # fmt: skip
+    for name, made_of in (("scaling", scaled), ("idle", idle)):
+        made.scenarios[name] = Measured(name, "", "request", name, 0, dict.fromkeys(made.servers, made_of))
+    return made
+
+
+def shown(made: Report, capsys: pytest.CaptureFixture[str]) -> str:
+    show(table.render(made))
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_growth_by_receivers_has_what_was_possible_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(with_others(), capsys)
+    assert "scaling, 2 receivers 1,750/s ±0% on 1.75 cores" in out
+    assert "scaling, growth 1.75x ±0%, at most 1.90x" in out
+    assert "scaling, growth if each had a core 1.80x ±0%" in out
+    assert "leaves no room" not in out
+    assert "~" not in out
+
+
+def test_a_generator_that_needs_the_second_core_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    out = shown(with_others(generator=0.5), capsys)
+    assert "at most 1.50x" in out
+    assert "the generator leaves no room for 1.6x beside kamailio-py, Kamailio" in out
+
+
+@pytest.mark.parametrize(("busy", "figure"), [({"waiting": 0.5}, "~1,000/s"), ({"waited": 0.0006}, "~1.01 /")])
+def test_figures_of_a_busy_machine_are_marked(
+    busy: dict[str, float], figure: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = shown(with_others(**busy), capsys)
+    assert figure in out
+    assert "~ the machine was busy" in out
+
+
+def test_an_idle_server_is_in_the_tables_the_page_and_the_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+    made = with_others()
+    out = shown(made, capsys)
+    assert "idle: CPU, of one core 0.50 % ±20%" in out
+    assert "idle: private memory of the median process 2.0 MiB" in out
+    assert "idle: private memory of the largest process 3.0 MiB" in out
+    assert "0.50 % ±20%" in page.render(made)
+    titles = {one.measure.title for one in compare.changes(made, made)}
+    assert {"CPU without traffic", "receivers together / one"} <= titles
+
+
+def test_ratios_say_by_colour_who_is_better_off() -> None:
+    text = page.render(report(measured(STEADY, rate=9000), measured([50.0, 50.5, 49.5])))
+    assert '<td class="bad">2.00</td>' in text  # CPU: twice theirs
+    text = page.render(report(measured([50.0]), measured(STEADY)))
+    assert '<td class="good">0.50</td>' in text

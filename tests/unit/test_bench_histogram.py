@@ -31,14 +31,16 @@ def test_a_percentile_is_at_most_a_64th_or_a_microsecond_too_high(values: list[f
 def test_merging_is_as_if_all_had_been_added_to_one(first: list[float], second: list[float]) -> None:
     merged = filled(first)
     merged.merge(filled(second))
-    assert merged.buckets() == filled(first + second).buckets()
+    assert merged.pack() == filled(first + second).pack()
     assert len(merged) == len(first) + len(second)
 
 
 @given(st.lists(DURATIONS, max_size=50))
-def test_buckets_are_the_whole_of_it(values: list[float]) -> None:
+def test_packed_it_is_the_whole_of_it(values: list[float]) -> None:
     made = filled(values)
-    assert Histogram([(index, count) for index, count in made.buckets()]).buckets() == made.buckets()
+    again = Histogram(made.pack())
+    assert again.pack() == made.pack()
+    assert [again.percentile(percent) for percent in (50, 99, 100)] == [made.percentile(p) for p in (50, 99, 100)]
 
 
 def test_what_was_early_counts_as_nothing() -> None:
