@@ -91,6 +91,8 @@ class CfgVariable:
     read_only: bool = False
     check: Callable[[Any], Any] | None = None
     """What is stored for a value; ValueError refuses it."""
+    conflict: Callable[[Any, Any], str] | None = None
+    """(global parameters, value) -> why the value does not go with the others, "" if it does."""
     parameter: str | None = None
     default: int | str | None = None
     """The value where there is no parameter."""

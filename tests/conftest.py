@@ -1,4 +1,4 @@
-"""Makes tests/kit importable as `kit`, and the pair of servers that differential tests run on."""
+"""Makes tests/kit importable as `kit`, the pair of servers that differential tests run on, and networks of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from kit import namespace
 from kit.room import Pairs
 
 from kamailio_py.log import settings as logging
@@ -42,3 +43,25 @@ def pairs() -> Iterator[Pairs]:
     servers = Pairs()
     yield servers
     servers.close()
+
+
+_outcomes = namespace.Outcomes()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test that needs a network of its own runs in another pytest; here it becomes what it became there."""
+    if namespace.inside() or pyfuncitem.get_closest_marker("own_network") is None:
+        return None
+    _outcomes.report(pyfuncitem)
+    return True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if namespace.inside():
+        namespace.loopback_up()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if namespace.inside():
+        namespace.write_outcome(report)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.nodes import Endpoint, Listen
+from kamailio_py.dns.places import DEFAULT_PORT, Walk
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.ip import is_ip, normalise
@@ -28,7 +29,6 @@ IF_INET6 = Path("/proc/net/if_inet6")
 LINK_LOCAL = "20"
 ANY_PORT = 9
 """Nothing is sent to it."""
-DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061, "sctp": 5060}
 
 
 class Addresses:
@@ -42,7 +42,6 @@ class Addresses:
         self.local_domains: list[Callable[[str], bool]] = []
         """What modules know of domains that are this server's, too; asked each time."""
         self._myself: dict[tuple[str, int, str], bool] = {}
-        self._fixed: dict[str, str] = {}
 
     # set-up
 
@@ -103,10 +102,6 @@ class Addresses:
     def add_alias(self, endpoint: Endpoint) -> None:
         for host in endpoint.hosts:
             self.aliases.append((endpoint.proto, host.lower().strip("[]"), endpoint.port))
-
-    def add_address(self, name: str, address: str) -> None:
-        """Know the address of a host name without asking for it."""
-        self._fixed[name] = address
 
     def add_auto_aliases(self) -> None:
         """Names of the listening addresses, as the machine's own hosts file or resolver gives them."""
@@ -208,33 +203,69 @@ class Addresses:
         received: ListenSocket | None = None,
     ) -> Destination | None:
         """Where a request to this URI goes; None (and a line in the log) when that cannot be found out."""
+        hop = self._hop(uri, proto)
+        if hop is None:
+            return None
+        host, port, transport = hop
+        if is_ip(host):
+            transport = transport or "udp"
+            port = port or DEFAULT_PORT.get(transport, 5060)
+        else:
+            places = self.core.places
+            found = places.next(places.start(host, port, transport))
+            if found is None:
+                logger.err(f"could not resolve hostname: {host}")
+                return None
+            host, port, transport = found
+        sender = self.send_socket(transport, host, forced, received)
+        if sender is None:
+            logger.err(f"no socket to send to {transport}:{host}:{port}")
+            return None
+        return Destination(transport, host, port, sender)
+
+    def walk(self, uri: str, proto: str = "") -> Walk | None:
+        """All places a request to this URI may be sent to, one after the other (next_of); None for a bad URI."""
+        hop = self._hop(uri, proto)
+        if hop is None:
+            return None
+        host, port, transport = hop
+        if is_ip(host):
+            transport = transport or "udp"
+            return Walk([], addresses=[host], port=port or DEFAULT_PORT.get(transport, 5060), proto=transport)
+        return self.core.places.start(host, port, transport)
+
+    def next_of(
+        self, walk: Walk, forced: ListenSocket | None = None, received: ListenSocket | None = None
+    ) -> Destination | None:
+        """The next place of a walk that there is a socket for; None when there are no more."""
+        while (place := self.core.places.next(walk)) is not None:
+            sender = self.send_socket(place.proto, place.host, forced, received)
+            if sender is not None:
+                return Destination(place.proto, place.host, place.port, sender)
+            logger.err(f"no socket to send to {place.proto}:{place.host}:{place.port}")
+        return None
+
+    def _hop(self, uri: str, proto: str) -> tuple[str, int, str] | None:
+        """Host, port (or 0) and transport (or "") that a URI names; None for a bad URI."""
         try:
             parsed = Uri.parse(uri)
         except BadUri:
             logger.err(f"bad_uri: [{uri}]")
             return None
+        transport = parsed.param("transport")
+        transport = transport.lower() if transport else ""
+        if parsed.scheme == "sips":
+            if transport == "udp":
+                logger.err("bad transport for sips uri: 1")
+                return None
+            transport = transport if transport == "ws" else "tls"
         host = parsed.param("maddr") or parsed.host
-        transport = proto or (parsed.param("transport") or ("tls" if parsed.scheme == "sips" else "udp")).lower()
-        port = parsed.port
-        if not port and not is_ip(host.strip("[]")):
-            host, port = self.core.dns.service(transport, host) or (host, 0)
-        port = port or DEFAULT_PORT.get(transport, 5060)
-        address = self.resolve(host)
-        if address is None:
-            logger.err(f"could not resolve hostname: {host}")
-            return None
-        sender = self.send_socket(transport, address, forced, received)
-        if sender is None:
-            logger.err(f"no socket to send to {transport}:{host}:{port}")
-            return None
-        return Destination(transport, address, port, sender)
+        return host.strip("[]"), parsed.port, proto or transport
 
     def resolve(self, host: str) -> str | None:
-        """The IP address of a host name, from the cache or the machine's resolver; an IP address is its own."""
+        """The IP address of a host name, from the cache or a name server; an IP address is its own."""
         bare = host.strip("[]")
-        if is_ip(bare):
-            return bare
-        return self._fixed.get(bare) or self.core.dns.address(bare)
+        return bare if is_ip(bare) else self.core.places.address(bare)
 
 
 def _everywhere(port: int) -> Listen:

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from kamailio_py.engine.kept import KeptTable
 from kamailio_py.log import get_logger
+from kamailio_py.shm.kept import KeptTable
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core

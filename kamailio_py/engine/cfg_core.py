@@ -6,6 +6,8 @@ parameter stands for has its value here.
 
 from __future__ import annotations
 
+from typing import Any
+
 from kamailio_py.log import FACILITIES
 from kamailio_py.module import CfgVariable
 
@@ -26,10 +28,25 @@ def facility(value: int | str) -> str:
     return name
 
 
-def no_ipv6(value: int | str) -> int | str:
-    if value:
-        raise ValueError("there is no IPv6 socket to send from: no use in looking for IPv6 addresses")
-    return value
+def ipv6_conflict(cfg: Any, value: int | str) -> str:
+    """It was switched off at the start if there is no IPv6 socket, and then stays so."""
+    if value and not cfg.dns_try_ipv6:
+        return "there is no IPv6 socket to send from: no use in looking for IPv6 addresses"
+    return ""
+
+
+def cache_conflict(cfg: Any, value: int | str) -> str:
+    if value and not cfg.dns_cache_init:
+        return "DNS cache is turned off by dns_cache_init=0, it cannot be enabled runtime."
+    if not value and cfg.use_dns_failover:
+        return "DNS failover depends on use_dns_cache, set use_dns_failover to 0 before disabling the DNS cache"
+    return ""
+
+
+def failover_conflict(cfg: Any, value: int | str) -> str:
+    if value and not cfg.use_dns_cache:
+        return "DNS cache is turned off, failover cannot be enabled. (set use_dns_cache to 1)"
+    return ""
 
 
 def _range(text: str) -> tuple[int | None, int | None]:
@@ -69,7 +86,9 @@ CORE = [
         dst_blocklist_sctp_imask - events that put no SCTP destination on the blocklist
         """
     ),
-    CfgVariable("dns_try_ipv6", "look for AAAA where there is no A", low=0, high=1, hidden=True, check=no_ipv6),
+    CfgVariable(
+        "dns_try_ipv6", "look for AAAA where there is no A", low=0, high=1, hidden=True, conflict=ipv6_conflict
+    ),
     *_table(
         """
         dns_try_naptr 0..1 - look for NAPTR first
@@ -85,9 +104,24 @@ CORE = [
         dns_search_full_match 0..1 - accept only names of the search list
         dns_reinit 1..1 hidden - read resolv.conf again
         dns_naptr_ignore_rfc - order NAPTRs by our preferences only
-        use_dns_cache 0..1 hidden - use the DNS cache
+        """
+    ),
+    CfgVariable("use_dns_cache", "use the DNS cache", low=0, high=1, hidden=True, conflict=cache_conflict),
+    *_table(
+        """
         dns_cache_flags 0..4 - 1: only IPv4, 2: only IPv6, 4: IPv6 first
-        use_dns_failover 0..1 hidden - try further addresses when one fails
+        """
+    ),
+    CfgVariable(
+        "use_dns_failover",
+        "try further addresses when one fails",
+        low=0,
+        high=1,
+        hidden=True,
+        conflict=failover_conflict,
+    ),
+    *_table(
+        """
         dns_srv_lb 0..1 - spread requests over SRVs of one priority
         dns_cache_negative_ttl - seconds a name that does not exist is remembered
         dns_cache_min_ttl - shortest time a record is remembered, in seconds

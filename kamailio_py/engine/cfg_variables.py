@@ -321,6 +321,9 @@ class CfgVariables:
             except ValueError as error:
                 logger.err(str(error))
                 self._refuse("fixup failed")
+        if declared.conflict is not None and (reason := declared.conflict(self.core.cfg, stored)):
+            logger.err(reason)
+            self._refuse("fixup failed")
         return stored
 
     def _number(self, value: int | str) -> int:

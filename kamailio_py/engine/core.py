@@ -15,11 +15,13 @@ from kamailio_py.clock import Clock
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.db.errors import DbError
-from kamailio_py.engine.addresses import DEFAULT_PORT, Addresses
+from kamailio_py.dns.cache import DnsCache
+from kamailio_py.dns.places import DEFAULT_PORT, Places
+from kamailio_py.dns.servers import NameServers
+from kamailio_py.engine.addresses import Addresses
 from kamailio_py.engine.blocklist import SEND, Blocklist
 from kamailio_py.engine.cfg_variables import CfgVariables
 from kamailio_py.engine.databases import Databases
-from kamailio_py.engine.dns_cache import DnsCache
 from kamailio_py.engine.latency import Latency
 from kamailio_py.engine.plan import ProcessSpec, TimerSpec
 from kamailio_py.engine.registry import Registry
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
     from kamailio_py.shm.memory import SharedMemory
 
 logger = log.get_logger()
+
+DNS_COUNTERS = {
+    "failed_dns_request": "incremented each time a DNS request has failed.",
+    "slow_dns_request": "incremented each time a DNS request took longer than dns_slow_query_ms.",
+}
 
 SIGNATURE = f"kamailio {KAMAILIO_VERSION} (x86_64/linux)"
 
@@ -73,7 +80,9 @@ class Core:
         self.define_modes: dict[str, str] = {}
         self.registry = Registry(self)
         self.addresses = Addresses(self)
-        self.dns = DnsCache(self)
+        self.dns = DnsCache(self.cfg, self.clock, NameServers(self.cfg, self._count_dns))
+        self.places = Places(self.cfg, self.dns, self.random)
+        self._dns_counters: dict[str, int] = {}
         self.blocklist = Blocklist(self)
         self.tasks = TaskQueues(self)
         self.latency = Latency(self)
@@ -133,6 +142,12 @@ class Core:
         uri.accept(cfg.uri_host_extra_chars, bool(cfg.phone2tel))
         HTTP_REPLIES[0] = bool(cfg.http_reply_hack)
         self.build_reply = build_warned if cfg.sip_warning else build_reply
+        if not any(":" in socket.host for socket in self.sockets):
+            cfg.set("dns_try_ipv6", 0)  # there would be no socket to send from
+        if not cfg.dns_cache_init:
+            cfg.set("use_dns_cache", 0)
+        if not cfg.use_dns_cache:
+            cfg.set("use_dns_failover", 0)
         if cfg.server_signature:
             self.server_header = f"{cfg.server_header}\r\n"
             self.user_agent = f"{cfg.user_agent_header}\r\n"
@@ -258,11 +273,24 @@ class Core:
         place = shm.identity.place
         self.program.namespace["HERE"] = shm.u32[place : place + 1]
 
+    def _count_dns(self, name: str) -> None:
+        self.count(self._dns_counters[name])
+
+    def _create_dns(self) -> None:
+        """Counters and the cache of host names."""
+        for name, help in DNS_COUNTERS.items():
+            self._dns_counters[name] = self.statistic("dns", name)
+            self.statistics.describe("dns", name, help)
+        if self.cfg.dns_cache_init:
+            self.dns.create(self.shm)
+            if self.cfg.dns_cache_gc_interval:
+                self.register_timer(self.dns.collect, self.cfg.dns_cache_gc_interval, slow=True)
+
     def mod_init(self) -> None:
         """Initialise what is the core's own, and the modules in load order; a ModuleError stops the start."""
         if self.cfg.onsend_route_reply and self.program.main_onsend is not None:
             self.reply_out.append(self._onsend_reply)
-        self.dns.create()
+        self._create_dns()
         self.blocklist.create()
         self.variables.create()
         for module in self.modules.values():

@@ -16,7 +16,7 @@ from kamailio_py import log as output
 from kamailio_py.config.arguments import INT, POSITION, RAW, STR, Argument, Fixup
 from kamailio_py.config.host import RouteType
 from kamailio_py.engine.core_functions_uri import UriFunctions
-from kamailio_py.engine.forward import forward_request
+from kamailio_py.engine.forward import forward_to_uri
 from kamailio_py.log import Level, get_logger, settings
 from kamailio_py.module import Function
 from kamailio_py.script.avp import parse_name
@@ -155,8 +155,7 @@ class CoreFunctions:
     def forward(self, ctx: Context, proto: str = "") -> int:
         """To the destination URI if there is one, else to the request-URI."""
         msg = ctx.msg
-        destination = self.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto, msg.socket)
-        return forward_request(self.core, msg, destination) if destination is not None else E_UNSPEC
+        return forward_to_uri(self.core, msg, msg.dst_uri or msg.uri, proto) or E_UNSPEC
 
     def forward_to(self, ctx: Context, host: str, port: str = "", proto: str = "") -> int:
         """To a host; `uri:host` and `uri:port` are those of the request-URI."""
@@ -172,8 +171,7 @@ class CoreFunctions:
         if ":" in host and host[0] != "[":
             host = f"[{host}]"
         uri = f"sip:{host}:{port}" if port else f"sip:{host}"
-        destination = self.core.destination(uri, msg.force_socket, proto, msg.socket)
-        return forward_request(self.core, msg, destination) if destination is not None else E_UNSPEC
+        return forward_to_uri(self.core, msg, uri, proto) or E_UNSPEC
 
     def forward_over(self, proto: str) -> Callable[..., int]:
         def forward(ctx: Context, host: str, port: str = "") -> int:

@@ -17,6 +17,26 @@ if TYPE_CHECKING:
 logger = get_logger()
 
 
+def forward_to_uri(core: Core, msg: Message, uri: str, proto: str = "") -> int:
+    """Send the request on to where a URI leads; with use_dns_failover to its next address if one cannot be sent to.
+
+    1 when it was handed to the transport, negative when it was not, 0 when the URI leads nowhere.
+    """
+    addresses = core.addresses
+    if not core.cfg.use_dns_failover:
+        destination = addresses.destination(uri, msg.force_socket, proto, msg.socket)
+        return forward_request(core, msg, destination) if destination is not None else 0
+    walk = addresses.walk(uri, proto)
+    result = 0
+    while walk is not None and (destination := addresses.next_of(walk, msg.force_socket, msg.socket)) is not None:
+        result = forward_request(core, msg, destination)
+        if result > 0:
+            return result
+    if not result:
+        logger.err(f"resolving {uri} failed")
+    return result
+
+
 def forward_request(core: Core, msg: Message, destination: Destination) -> int:
     """Send the request on without state; 1 when it was handed to the transport, negative otherwise."""
     index = transaction_index(msg.call_id, msg.cseq_number)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.engine.dns_cache import TYPES, DnsEntry, DnsRecord, parse_address
+from kamailio_py.dns.records import NEGATIVE, TYPES, DnsEntry, DnsRecord, parse_address
 from kamailio_py.module import Command, RpcFault, rpc
 from kamailio_py.rpc.group import Group
+from kamailio_py.rpc.values import Struct
 
 if TYPE_CHECKING:
     from kamailio_py.rpc.call import Call
 
 YES_NO = {True: "yes", False: "no"}
+REFUSED = "Failed to add the entry to the cache"
 REFERENCES = 1
 """Kamailio counts who uses an entry; here everybody gets a copy."""
 
@@ -59,8 +61,7 @@ class Dns(Group):
                 yield TYPES[entry.type]
                 yield number
                 yield from self._state(entry)
-                yield "srv" if entry.type == "SRV" else "ip"
-                yield record.target
+                yield from _short(entry.type, record)
                 yield self._left(record.expires)
 
     def _state(self, entry: DnsEntry) -> tuple[int, int, int, int, int]:
@@ -76,9 +77,10 @@ class Dns(Group):
     def lookup(self, call: Call) -> dict[str, Any]:
         self._needs_cache()
         kind, name = call.scan("SS")
-        if kind.upper() not in TYPES:
+        kind = kind.upper().removeprefix("T_")
+        if kind not in TYPES:
             raise RpcFault(400, "Invalid type")
-        entry = self.core.dns.lookup(kind.upper(), name)
+        entry = self.core.dns.lookup(kind, name)
         if entry is None:
             raise RpcFault(400, "Not found")
         return self._described(entry, REFERENCES + 1)
@@ -93,17 +95,22 @@ class Dns(Group):
             described["records"] = [self._record(entry, *each) for each in enumerate(entry.records)]
         return described
 
-    def _record(self, entry: DnsEntry, number: int, record: DnsRecord) -> dict[str, Any]:
-        described: dict[str, Any] = {"rr_idx": number}
+    def _record(self, entry: DnsEntry, number: int, record: DnsRecord) -> Struct:
+        members: list[tuple[str, Any]] = [("rr_idx", number)]
         if entry.type == "SRV":
-            described |= {
-                "rr_name": record.target, "rr_port": record.port, "rr_priority": record.priority,
-                "rr_weight": record.weight,
-            }  # fmt: skip
+            members += [("rr_name", record.target), ("rr_port", record.port), ("rr_priority", record.priority),
+                        ("rr_weight", record.weight)]  # fmt: skip
+        elif entry.type == "NAPTR":
+            flags, service, regexp = record.texts
+            # the replacement has the regexp's name, as with Kamailio
+            members += [("rr_order", record.priority), ("rr_preference", record.weight), ("rr_flags", flags),
+                        ("rr_service", service), ("rr_regexp", regexp), ("rr_regexp", record.target)]  # fmt: skip
+        elif entry.type == "TXT":
+            members.append(("txt", [{"idx": idx, "rr_txt": text} for idx, text in enumerate(record.texts)]))
         else:
-            described["rr_ip"] = record.target
+            members.append(("rr_ip" if entry.type in ("A", "AAAA") else "rr_name", record.target))
         left = 0 if entry.permanent else self._left(record.expires)
-        return {**described, "rr_permanent": YES_NO[entry.permanent], "rr_expires": left}
+        return Struct([*members, ("rr_permanent", YES_NO[entry.permanent]), ("rr_expires", left)])
 
     # changing
 
@@ -117,6 +124,8 @@ class Dns(Group):
 
     def _add_address(self, kind: str, name: str, ttl: int, text: str, flags: int) -> None:
         address = parse_address(kind, text)
+        if address is None and not flags & NEGATIVE:
+            raise RpcFault(400, REFUSED)
         self._put(kind, name, None if address is None else DnsRecord(address, 0), ttl, flags)
 
     @rpc("dns.add_srv", "SddddSd", "Adds an SRV record: name, time to live, priority, weight, port, target, flags.")
@@ -126,13 +135,17 @@ class Dns(Group):
         self._put("SRV", name, DnsRecord(target, 0, priority, weight, port), ttl, flags)
 
     def _put(self, kind: str, name: str, record: DnsRecord | None, ttl: int, flags: int) -> None:
-        if record is None or not self.core.dns.enabled or not self.core.dns.put(kind, name, record, ttl, flags):
-            raise RpcFault(400, "Failed to add the entry to the cache")
+        if not self.core.dns.enabled or not self.core.dns.put(kind, name, record, ttl, flags):
+            raise RpcFault(400, REFUSED)
 
     def _delete(self, kind: str) -> Any:
         def delete(call: Call) -> None:
             self._needs_cache()
-            if not self.core.dns.delete(kind, call.scan("S")[0]):
+            [name] = call.scan("S")
+            entry = self.core.dns.find(kind, name)
+            if entry is not None and entry.permanent:
+                raise RpcFault(400, "Permanent entries cannot be deleted")
+            if entry is None or not self.core.dns.delete(kind, name):
                 raise RpcFault(400, "Not found")
 
         return delete
@@ -148,3 +161,14 @@ class Dns(Group):
         self._needs_cache()
         self.core.dns.clear(permanent=True)
         return {"status": "ok"}
+
+
+def _short(kind: str, record: DnsRecord) -> tuple[str, str]:
+    """What dns.debug_all says of a record."""
+    if kind in ("A", "AAAA"):
+        return "ip", record.target
+    if kind == "NAPTR":
+        return "naptr ", record.texts[0]
+    if kind == "TXT":
+        return "txt", record.texts[0] if record.texts else ""
+    return kind.lower(), record.target

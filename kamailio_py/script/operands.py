@@ -82,8 +82,7 @@ def ip_is(ctx: Context, address: str, other: str) -> bool:
             return False
     if is_ip(other):
         return address == normalise(other)
-    found = ctx.core.addresses.resolve(other)
-    return found is not None and normalise(found) == address
+    return address in map(normalise, ctx.core.places.addresses(other))
 
 
 # numbers

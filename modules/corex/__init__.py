@@ -16,6 +16,8 @@ from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.config.without_effect import KEMI
+from kamailio_py.dns.records import NEGATIVE, DnsRecord
+from kamailio_py.dns.records import parse_address as parse_dns_address
 from kamailio_py.engine.core import FAKED_REQUEST
 from kamailio_py.engine.forward import forward_reply
 from kamailio_py.log import get_logger
@@ -27,6 +29,7 @@ from kamailio_py.sip.branch import Branch
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry
+    from kamailio_py.engine.core import Core
     from kamailio_py.script.context import Context
     from kamailio_py.script.pvars import Getter, Inner, PVar
     from kamailio_py.sip.endpoint import ListenSocket
@@ -71,6 +74,10 @@ class Corex(Commands):
 
     _interceptor: Interceptor | None = None
 
+    def __init__(self, core: Core) -> None:
+        super().__init__(core)
+        self._dns_records: list[dict[str, str]] = []
+
     # parameters
 
     def add_subdomains(self, text: str) -> None:
@@ -86,10 +93,21 @@ class Corex(Commands):
         if fields.get("type") not in ("A", "AAAA", "SRV") or not fields.get("name"):
             log.err(f"invalid dns_cache record [{text}]")
             raise ValueError(f"invalid dns_cache record [{text}]")
-        if fields["type"] != "SRV" and not int(fields.get("flags") or 0) & 1:
-            self.core.addresses.add_address(fields["name"], fields.get("addr", ""))
+        self._dns_records.append(fields)
+
+    def _put_dns_records(self) -> None:
+        for fields in self._dns_records:
+            names = ("ttl", "flags", "priority", "weight", "port")
+            ttl, flags, priority, weight, port = (int(fields.get(name) or 0) for name in names)
+            kind, target = fields["type"], fields.get("addr", "")
+            address = target if kind == "SRV" else parse_dns_address(kind, target)
+            record = DnsRecord(address, 0, priority, weight, port) if address is not None else None
+            if (record is None and not flags & NEGATIVE) or not self.core.dns.enabled:
+                raise ModuleError(f"failed to add dns cache record [{fields['name']}]")
+            self.core.dns.put(kind, fields["name"], record, ttl, flags)
 
     def mod_init(self) -> None:
+        self._put_dns_records()
         entry = self.core.event_route("network:msg") if self.nio_intercept else None
         if entry is None:
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from kamailio_py import log as output
 from kamailio_py.clock import Clock
-from kamailio_py.engine.kept import PERMANENT, KeptTable
+from kamailio_py.shm.kept import PERMANENT, KeptTable
 from kamailio_py.shm.memory import SharedMemory
 
 ROOM = 64 << 10

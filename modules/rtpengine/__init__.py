@@ -2,7 +2,7 @@
 
 Lives here: the script functions, what goes into a request, and what becomes of the answer. Flags are parsed in
 flags.py, bencode.py encodes, nodes.py knows the proxies. Which proxy a call is at is kept in shared memory
-(engine.kept), so that all of its requests go to the same one.
+(shm.kept), so that all of its requests go to the same one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from kamailio_py.config.arguments import INT, PVAR, STR, Argument
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.db.errors import DbError
-from kamailio_py.engine.kept import KeptTable
 from kamailio_py.engine.shared_value import SharedValue
 from kamailio_py.log import get_logger
 from kamailio_py.module import CfgVariable, Function, ModuleError, Param, RpcFault, function, pvar, rpc
@@ -30,6 +29,7 @@ from kamailio_py.modules.rtpengine.nodes import (
     parse_sets,
 )
 from kamailio_py.modules.rtpengine.scores import SCORE_PARAMS, Scores
+from kamailio_py.shm.kept import KeptTable
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:

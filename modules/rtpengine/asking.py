@@ -1,6 +1,6 @@
 """One command to rtpengine: what it says about the call, to whom it goes, and what becomes of the answer.
 
-A command goes to the proxy the call is at, which is kept in shared memory (engine.kept); where that does not answer, to
+A command goes to the proxy the call is at, which is kept in shared memory (shm.kept); where that does not answer, to
 another one. Base of the module.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.engine.kept import KeptTable
 from kamailio_py.engine.shared_value import SharedValue
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param
@@ -17,6 +16,7 @@ from kamailio_py.modules.rtpengine import flags as flags_of
 from kamailio_py.modules.rtpengine.bencode import BadBencode, decode, encode
 from kamailio_py.modules.rtpengine.flags import Flags
 from kamailio_py.modules.rtpengine.nodes import Line, Node, Proxies, described
+from kamailio_py.shm.kept import KeptTable
 from kamailio_py.sip.errors import BadMessage
 
 if TYPE_CHECKING:

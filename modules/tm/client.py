@@ -120,7 +120,7 @@ class Client:
                 return errors.E_BAD_URI
             target = self.tm.core.destination(hop, place.force_socket, proto, msg.socket)
             if target is None:
-                return errors.E_BAD_ADDRESS if self._unresolvable(hop) else errors.E_NO_SOCKET
+                return errors.E_BAD_ADDRESS if self._unresolvable(hop, proto) else errors.E_NO_SOCKET
         extra = via_extra(msg)
         value = self.value(t, msg)
         send = target
@@ -140,9 +140,10 @@ class Client:
             if result != errors.E_SCRIPT:
                 return result
 
-    def _unresolvable(self, hop: str) -> bool:
-        uri = Uri.parse(hop)
-        return self.tm.core.addresses.resolve(uri.param("maddr") or uri.host) is None
+    def _unresolvable(self, hop: str, proto: str) -> bool:
+        core = self.tm.core
+        walk = core.addresses.walk(hop, proto)
+        return walk is None or core.places.next(walk) is None
 
     @staticmethod
     def value(t: Transaction, msg: Message) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.host import RouteType
-from kamailio_py.engine.forward import forward_request
+from kamailio_py.engine.forward import forward_request, forward_to_uri
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Branch, BranchFlag, Cell, Flag
@@ -104,11 +104,12 @@ class Forward:
     def stateless(self, ctx: Context, target: Destination | None = None, proto: str = "") -> int:
         """Send the request on without a transaction: an end-to-end ACK, an unmatched CANCEL."""
         msg = ctx.msg
-        if target is None:
-            target = self.tm.core.destination(msg.dst_uri or msg.uri, msg.force_socket, proto, msg.socket)
-            if target is None:
-                return errors.E_BAD_ADDRESS
-        return 1 if forward_request(self.tm.core, msg, target) >= 0 else -1
+        core = self.tm.core
+        if target is not None:
+            result = forward_request(core, msg, target)
+        else:
+            result = forward_to_uri(core, msg, msg.dst_uri or msg.uri, proto) or errors.E_BAD_ADDRESS
+        return result if result in (1, errors.E_BAD_ADDRESS) else -1
 
     def uri_is_new(self, t: Transaction, msg: Message) -> bool:
         """Was the request-URI not made a branch of yet, or set anew since?"""

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from kamailio_py.engine import dns_cache
-from kamailio_py.engine.dns_cache import NEGATIVE, DnsRecord
-from kamailio_py.engine.kept import PERMANENT
+from kamailio_py.dns.records import NEGATIVE, DnsRecord, RecordSet
 from kamailio_py.module import RpcFault
+from kamailio_py.shm.kept import PERMANENT
 from tests.kit.local import Local
 from tests.kit.memory import killed_at
 from tests.kit.rpc import invoke
@@ -28,12 +27,26 @@ request_route {
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
-    monkeypatch.setattr(dns_cache, "_ask", lambda name, family: None)
+def server() -> Iterator[Local]:
     with Local(CFG) as made:
+        made.core.dns.servers = NoServers()  # type: ignore[assignment]
         yield made
         faults = made.core.shm.check()
     assert faults == []
+
+
+class NoServers:
+    """Name servers that know one address at most, and what they were asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.known = ""
+
+    def ask(self, name: str, kind: str) -> list[RecordSet] | None:
+        self.asked.append(name)
+        if name != self.known or kind != "A":
+            return None
+        return [RecordSet("A", name, [DnsRecord("9.9.9.9", 0)], [60])]
 
 
 def request(host: str, user: str = "x", ident: str = "1", method: str = "OPTIONS") -> str:
@@ -66,42 +79,43 @@ def test_a_service_gives_name_and_port(server: Local) -> None:
 
 
 def test_records_are_over_each_in_its_time(server: Local) -> None:
-    dns = server.core.dns
+    dns, places = server.core.dns, server.core.places
     dns.put("A", "b.test", DnsRecord("1.1.1.1", 0), 10, 0)
     dns.put("A", "b.test", DnsRecord("2.2.2.2", 0), 30, 0)
     dns.put("A", "for.ever", DnsRecord("3.3.3.3", 0), 1, PERMANENT)
-    assert dns.address("b.test") == "1.1.1.1"
+    assert list(places.addresses("b.test")) == ["1.1.1.1", "2.2.2.2"]
     server.clock.advance(15)
-    assert dns.address("b.test") == "2.2.2.2"
+    assert places.address("b.test") == "2.2.2.2"
     server.clock.advance(20)
     assert dns.find("A", "b.test") is None
-    assert dns.address("for.ever") == "3.3.3.3"
+    assert places.address("for.ever") == "3.3.3.3"
 
 
-def test_the_resolver_is_asked_once(server: Local, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
-
-    def ask(name: str, family: int) -> str | None:
-        asked.append(name)
-        return "9.9.9.9" if name == "there.test" else None
-
-    monkeypatch.setattr(dns_cache, "_ask", ask)
+def test_name_servers_are_asked_once(server: Local) -> None:
+    core = server.core
+    servers = NoServers()
+    core.dns.servers = servers  # type: ignore[assignment]
+    servers.known = "there.test"
     for _ in range(3):
-        assert server.core.dns.address("there.test") == "9.9.9.9"
-        assert server.core.dns.address("not.test") is None
-    assert asked == ["there.test", "not.test", "not.test"]  # A; A and AAAA
-    entry = server.core.dns.find("A", "not.test")
+        assert core.places.address("there.test") == "9.9.9.9"
+        assert core.places.address("not.test") is None
+    assert servers.asked == ["there.test", "not.test"]  # only A: there is no IPv6 socket
+    entry = core.dns.find("A", "not.test")
     assert entry is not None
     assert entry.negative
     server.clock.advance(61)
-    server.core.dns.address("there.test")
-    assert asked[3:] == ["there.test"]
+    core.places.address("there.test")
+    assert servers.asked[2:] == ["there.test"]
+    core.cfg.set("dns_cache_negative_ttl", 0)
+    core.places.address("other.test")
+    core.places.address("other.test")
+    assert servers.asked[3:] == ["other.test", "other.test"]
 
 
 def test_use_dns_cache_no(server: Local, monkeypatch: pytest.MonkeyPatch) -> None:
     server.core.cfg.set("use_dns_cache", 0)
-    monkeypatch.setattr(dns_cache, "_ask", lambda name, family: "9.9.9.9")
-    assert server.core.dns.address("there.test") == "9.9.9.9"
+    monkeypatch.setattr("kamailio_py.dns.places.ask_system", lambda name, kind: ["9.9.9.9"] if kind == "A" else [])
+    assert server.core.places.address("there.test") == "9.9.9.9"
     for name in ("dns.view", "dns.mem_info", "dns.delete_all", "dns.lookup", "dns.delete_a"):
         with pytest.raises(RpcFault, match="dns cache support disabled"):
             invoke(server.core, name)
@@ -110,19 +124,43 @@ def test_use_dns_cache_no(server: Local, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_limits_of_the_cache(server: Local) -> None:
-    cfg, dns = server.core.cfg, server.core.dns
+    core = server.core
+    cfg, dns = core.cfg, core.dns
+    servers = NoServers()
+    core.dns.servers = servers  # type: ignore[assignment]
     cfg.set("dns_cache_max_ttl", 5)
-    dns.put("A", "b.test", DnsRecord("1.1.1.1", 0), 1000, 0)
+    name = "b" * 60
+    servers.known = name
+    core.places.address(name)
     server.clock.advance(6)
-    assert dns.find("A", "b.test") is None
+    assert dns.find("A", name) is None
     number = 0
     while dns.put("A", f"host-{number}.test", DnsRecord("1.1.1.1", 0), 5, 0):
         number += 1
     assert dns.used <= dns.limit < dns.used + 200
+    assert core.places.address(name) == "9.9.9.9"  # it is only not kept
+    assert dns.find("A", name) is None
     server.clock.advance(6)
     assert dns.put("A", "new.test", DnsRecord("1.1.1.1", 0), 5, 0)  # what is over makes room
     dns.clear(permanent=True)
     assert dns.used == 0
+
+
+def test_living_records_make_room_if_they_may(server: Local) -> None:
+    dns = server.core.dns
+    server.core.cfg.set("dns_cache_del_nonexp", 1)
+    number = 0
+    while dns.used < dns.limit - 200:
+        assert dns.put("A", f"host-{number}.test", DnsRecord("1.1.1.1", 0), 500, 0)
+        number += 1
+        server.clock.advance(0.01)
+    assert dns.find("A", "host-0.test") is not None  # that is a use of it
+    for _ in range(3):
+        number += 1
+        assert dns.put("A", f"host-{number}.test", DnsRecord("1.1.1.1", 0), 500, 0)
+    assert dns.find("A", "host-0.test") is not None
+    assert dns.find("A", "host-1.test") is None
+    assert dns.used < dns.limit // 16 * 15
 
 
 def test_what_a_dead_process_left(server: Local) -> None:
@@ -132,7 +170,7 @@ def test_what_a_dead_process_left(server: Local) -> None:
     table.put("A kept.test", "x" * 50, 0, 10**9)
     lock = table._lock
     for step in itertools.count(1, 5):
-        if not killed_at(core.shm, 5, step, lambda: table.put("A kept.test", "y" * 50, 0, 10**9), "engine/kept.py"):
+        if not killed_at(core.shm, 5, step, lambda: table.put("A kept.test", "y" * 50, 0, 10**9), "shm/kept.py"):
             break
         core.shm.release_dead(5)
         assert lock.holder < 0
@@ -166,6 +204,10 @@ def test_deleting(server: Local) -> None:
     invoke(core, "dns.add_a", "p.test", 60, "1.1.1.2", PERMANENT)
     invoke(core, "dns.add_aaaa", "n.test", 60, "::1", NEGATIVE)
     assert sorted(entry["name"] for entry in invoke(core, "dns.view")) == ["a.test", "n.test", "p.test"]
+    with pytest.raises(RpcFault, match="Permanent entries cannot be deleted"):
+        invoke(core, "dns.delete_a", "p.test")
+    with pytest.raises(RpcFault, match="Failed to add the entry to the cache"):
+        invoke(core, "dns.add_a", "p.test", 60, "1.1.1.3", 0)
     invoke(core, "dns.delete_aaaa", "n.test")
     with pytest.raises(RpcFault, match="Not found"):
         invoke(core, "dns.delete_aaaa", "n.test")

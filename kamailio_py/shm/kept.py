@@ -1,5 +1,4 @@
-"""Texts that are kept for some time by name, in shared memory: under the DNS cache and the list of blocked
-destinations.
+"""Texts that are kept for some time by name: under the DNS cache and the list of blocked destinations.
 
 One lock guards a whole table; it is held for one look-up or one change. A text that is over is not found any more and
 goes when somebody comes across it, or with `collect()`.
@@ -126,6 +125,26 @@ class KeptTable:
                 if which(self._read(at)):
                     self._take_out(bucket, at)
                     gone.append(at)
+        self._lock.release()
+        for at in gone:
+            self._arena.free(at)
+
+    def shrink(self, target: int, living: bool = False) -> None:
+        """Forget what was not asked for the longest, until no more than `target` bytes are used: only what is over,
+        unless `living` ones may go, too."""
+        now = self._now()
+        self._lock.acquire()
+        every = sorted(
+            (self._values(at).used, bucket, at) for bucket in self._table.filled() for at in self._table.walk(bucket)
+        )
+        gone = []
+        for _, bucket, at in every:
+            if self.used <= target:
+                break
+            values = self._values(at)
+            if not values.flags & PERMANENT and (living or values.expires <= now):
+                self._take_out(bucket, at)
+                gone.append(at)
         self._lock.release()
         for at in gone:
             self._arena.free(at)
