@@ -1,4 +1,4 @@
-"""Makes tests/kit importable as `kit`, the pair of servers that differential tests run on, and networks of their own."""
+"""Makes tests/kit importable as `kit`, the pair of servers that differential tests run on, networks of their own."""
 
 from __future__ import annotations
 

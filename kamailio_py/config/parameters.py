@@ -192,10 +192,7 @@ _WITHOUT_EFFECT = {
     "HEP3 is for the sipcapture module, which is not here yet": "tcp_accept_hep3",
     "the system has no second connection between the same two ends": "tcp_accept_unique",
     NOT_YET: """
-        dns dns_cache_del_nonexp dns_cache_flags dns_cache_rec_pref dns_naptr_ignore_rfc dns_retr_no
-        dns_retr_time dns_search_full_match dns_servers_no dns_slow_query_ms dns_srv_lb dns_tcp_pref
-        dns_tls_pref dns_try_naptr dns_udp_pref dns_use_search_list rev_dns route_locks_size tcp_accept_haproxy
-        tcp_wait_data use_dns_failover
+        dns rev_dns route_locks_size tcp_accept_haproxy tcp_wait_data
     """,
 }
 """Why -> names."""

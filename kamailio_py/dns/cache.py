@@ -1,8 +1,8 @@
 """What is known of host names: records by type and name, in shared memory, for all processes.
 
 What is not known is asked of the name servers, and kept for as long as they say; that there is no answer, for
-dns_cache_negative_ttl. Types, flags and limits are those of Kamailio's DNS cache. An answer's further records (addresses
-of SRV targets, where an alias leads) are kept as well. Takes the lock of its table.
+dns_cache_negative_ttl. Types, flags and limits are those of Kamailio's DNS cache. An answer's further records
+(addresses of SRV targets, where an alias leads) are kept as well. Takes the lock of its table.
 """
 
 from __future__ import annotations

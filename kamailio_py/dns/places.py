@@ -3,9 +3,9 @@
 A `Walk` is what is left to be tried, as plain data: tm keeps it with a branch, whichever process needs the next address
 takes it from there. Nothing is asked before it is needed.
 
-What is tried: with dns_try_naptr NAPTR records, where the URI has no port (and, unless there is failover, no transport);
-SRV records, where it has no port; addresses. Where there is no transport either, SRV records of all transports in the
-order of dns_udp_pref and its like with failover or NAPTR, of UDP only without.
+What is tried: with dns_try_naptr NAPTR records, where the URI has neither port nor transport; SRV records, where it has
+no port; addresses. Where there is no transport, SRV records of all transports are looked for in the order of
+dns_udp_pref and its like, if there is failover or NAPTR, and those of UDP only, if there is neither.
 """
 
 from __future__ import annotations
@@ -165,14 +165,15 @@ class Places:
 
     def _preferred(self) -> list[str]:
         """Transports this server has, the most preferred first."""
-        return sorted((each for each in DEFAULT_PORT if self._supported(each)), key=lambda each: -self._score(each))
+        return sorted(filter(self._supported, DEFAULT_PORT), key=self._score, reverse=True)
 
     def _score(self, proto: str) -> int:
-        return int(getattr(self.cfg, f"dns_{proto}_pref"))
+        cfg = self.cfg
+        return int({"udp": cfg.dns_udp_pref, "tcp": cfg.dns_tcp_pref, "tls": cfg.dns_tls_pref}[proto])
 
     def _supported(self, proto: str) -> bool:
         cfg = self.cfg
-        if self._score(proto) < 0 or proto == "sctp":
+        if proto == "sctp" or self._score(proto) < 0:
             return False
         if proto == "udp":
             return True

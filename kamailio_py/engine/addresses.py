@@ -16,7 +16,7 @@ from kamailio_py.config.nodes import Endpoint, Listen
 from kamailio_py.dns.places import DEFAULT_PORT, Walk
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
-from kamailio_py.sip.ip import is_ip, normalise
+from kamailio_py.sip.ip import is_ip, is_loopback, normalise
 from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
@@ -171,7 +171,8 @@ class Addresses:
         self, proto: str, host: str, forced: ListenSocket | None = None, received: ListenSocket | None = None
     ) -> ListenSocket | None:
         """The socket to send to `host` from: the one the script has set, with `mhomed` the one that the system would
-        send from, else the one the message came in on; where these do not fit, the first of that protocol and family.
+        send from, else the one the message came in on; where these do not fit, the first of that protocol and family
+        that is not on the loopback.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         if forced is not None and forced.proto == proto and forced.family == family:
@@ -182,7 +183,9 @@ class Addresses:
                 return routed
         if received is not None and received.proto == proto and received.family == family:
             return received
-        return next((s for s in self.sockets if s.proto == proto and s.family == family), None)
+        others = [s for s in self.sockets if s.proto == proto and s.family == family]
+        # as Kamailio chooses: the last one where all are of the loopback
+        return next((s for s in others if not is_loopback(s.host)), others[-1] if others else None)
 
     def _routed_socket(self, proto: str, host: str, family: int) -> ListenSocket | None:
         """The socket on the address that the system's routes choose to reach `host`."""

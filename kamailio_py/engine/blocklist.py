@@ -21,8 +21,8 @@ logger = get_logger()
 
 PROTOCOLS = ("*", "udp", "tcp", "tls", "sctp")
 """By Kamailio's numbers; 0 is any."""
-IPV6, SEND, TIMEOUT = 1, 2, 16
-"""Flags: the address is IPv6; sending failed; a transaction ended without an answer."""
+IPV6, SEND, TIMEOUT, UNAVAILABLE, PROHIBITED = 1, 2, 16, 32, 64
+"""Flags: the address is IPv6; sending failed; a transaction ended without an answer; a 503 came; the script says so."""
 
 
 @dataclass(slots=True)

@@ -36,6 +36,11 @@ def is_ip(text: str) -> bool:
     return is_ipv4(text) or is_ipv6(text)
 
 
+def is_loopback(text: str) -> bool:
+    """An address of this machine's own network."""
+    return text.startswith("127.") or text == "::1"
+
+
 def family(text: str) -> int:
     """AF_INET or AF_INET6 of an address, 0 of anything else."""
     if is_ipv4(text):

@@ -32,6 +32,7 @@ from kamailio_py.modules.tm.cfg import CFG_VARIABLES
 from kamailio_py.modules.tm.client import Client
 from kamailio_py.modules.tm.commands import Commands
 from kamailio_py.modules.tm.contacts import Contacts
+from kamailio_py.modules.tm.failover import Failover
 from kamailio_py.modules.tm.failure import Failures
 from kamailio_py.modules.tm.forward import Forward
 from kamailio_py.modules.tm.functions_armed import ArmedFunctions
@@ -100,6 +101,7 @@ class Tm(
         self.matching = Matching(self)
         self.server = Server(self)
         self.client = Client(self)
+        self.failover = Failover(self)
         self.timers = Timers(self)
         self.acks = Acks(self)
         self.canceling = Canceling(self)

@@ -8,6 +8,7 @@ before `send` has returned.
 from __future__ import annotations
 
 import marshal
+import struct
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
@@ -25,6 +26,7 @@ from kamailio_py.modules.tm.cell import (
     Cell,
     State,
 )  # fmt: skip
+from kamailio_py.modules.tm.failover import rest_of
 from kamailio_py.shm.trace import What
 from kamailio_py.sip.branch import Branch as Place
 from kamailio_py.sip.endpoint import Destination, ListenSocket
@@ -35,6 +37,7 @@ from kamailio_py.sip.request import build_forward, via_extra, via_line
 from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
+    from kamailio_py.dns.places import Walk
     from kamailio_py.modules.tm import Tm
     from kamailio_py.modules.tm.transaction import Transaction
     from kamailio_py.script.context import Context
@@ -47,6 +50,8 @@ _ROOM_SIZE, _SKELETON_SIZE = Cell.room_size >> 2, Cell.skeleton_size >> 2
 _ON_FAILURE, _ON_BRANCH_FAILURE = Cell.on_failure >> 2, Cell.on_branch_failure >> 2
 _OFFSETS = Cell.branch >> 3
 _RELAYED, _ROUTE = int(What.RELAYED), int(What.ROUTE)
+_unpack_routes = struct.Struct("<3I").unpack_from
+"""Branch.on_failure and the two fields behind it."""
 _BLIND = BRANCH_HEAD.pack(0, 0, BranchFlag.BLIND, *(0,) * 6, NONE, *(0,) * 4, b"", b"") + BRANCH_REST
 
 
@@ -111,6 +116,7 @@ class Client:
         return True
 
     def _add(self, t: Transaction, msg: Message, place: Place, target: Destination | None, proto: str) -> int:
+        walk = None
         if target is None:
             hop = place.dst_uri or place.uri
             try:
@@ -118,7 +124,11 @@ class Client:
             except BadUri:
                 log.err(f"bad_uri: {hop}")
                 return errors.E_BAD_URI
-            target = self.tm.core.destination(hop, place.force_socket, proto, msg.socket)
+            addresses = self.tm.core.addresses
+            if not self.tm.core.cfg.use_dns_failover:
+                target = addresses.destination(hop, place.force_socket, proto, msg.socket)
+            elif (walk := addresses.walk(hop, proto)) is not None:
+                target = addresses.next_of(walk, place.force_socket, msg.socket)
             if target is None:
                 return errors.E_BAD_ADDRESS if self._unresolvable(hop, proto) else errors.E_NO_SOCKET
         extra = via_extra(msg)
@@ -136,7 +146,7 @@ class Client:
                 if other is not target:
                     target = other
                     continue
-            result = self.publish(t, number, text, target, place, msg)
+            result = self.publish(t, number, text, target, place, msg, walk=walk)
             if result != errors.E_SCRIPT:
                 return result
 
@@ -155,14 +165,29 @@ class Client:
         return memory[at : at + 32].decode("latin-1")
 
     def publish(
-        self, t: Transaction, number: int, text: str, target: Destination, place: Place, msg: Message | None
+        self,
+        t: Transaction,
+        number: int,
+        text: str,
+        target: Destination,
+        place: Place,
+        msg: Message | None,
+        *,
+        walk: Walk | None = None,
+        like: int = -1,
     ) -> int:
-        """Put a branch into the cell with its timers running; its number, E_SCRIPT if the number is taken meanwhile."""
+        """Put a branch into the cell with its timers running; its number, E_SCRIPT if the number is taken meanwhile.
+
+        `walk` is what else may be tried; the routes are those of the branch `like`, else those that are armed now.
+        """
         tm = self.tm
         data = text.encode("latin-1")
         meta = marshal.dumps(
-            (place.uri, place.dst_uri, place.path, place.ruid, place.instance, place.location_ua, place.q)
-        )
+            (
+                place.uri, place.dst_uri, place.path, place.ruid, place.instance, place.location_ua, place.q,
+                rest_of(walk, place.force_socket) if walk else None,
+            )
+        )  # fmt: skip
         block = tm.arena.alloc(Branch.SIZE + len(data) + len(meta), tm.table.branches)
         if not block:
             log.err("no more share memory")
@@ -171,10 +196,13 @@ class Client:
         due = self.due(t, now, t.get(Cell.fr))
         first = t.get(Cell.retr1)
         flags = BranchFlag.UNRELIABLE if target.proto == "udp" else 0
+        if like < 0:
+            routes = t.get(Cell.on_failure), t.get(Cell.on_reply), t.get(Cell.on_branch_failure)
+        else:
+            routes = _unpack_routes(tm.memory, t.branch(like) + Branch.on_failure)
         BRANCH_HEAD.pack_into(
             tm.memory, block, t.offset, number, flags, 0, first, due, len(data), len(meta), target.port,
-            target.socket.index, t.get(Cell.on_failure), t.get(Cell.on_reply), t.get(Cell.on_branch_failure),
-            place.flags, target.proto.encode("latin-1"), target.host.encode("latin-1"),
+            target.socket.index, *routes, place.flags, target.proto.encode("latin-1"), target.host.encode("latin-1"),
         )  # fmt: skip
         rest = BRANCH_REST + data + meta
         tm.memory[block + BRANCH_HEAD.size : block + BRANCH_HEAD.size + len(rest)] = rest
@@ -262,7 +290,8 @@ class Client:
     # sending
 
     def send(self, t: Transaction, number: int, msg: Message) -> bool:
-        """Send a branch that was added; False when onsend_route or the transport refused it."""
+        """Send a branch that was added, or another to its next address; False when onsend_route or the transport
+        refused it and there is no other address."""
         tm = self.tm
         text = t.branch_text(number)
         target = t.branch_destination(number)
@@ -279,7 +308,7 @@ class Client:
         t.branch_set(number, Branch.status, 408)
         t.branch_set(number, Branch.flags, t.branch_flags(number) | BranchFlag.UNSENT)
         t.lock.release()
-        return False
+        return tm.failover.again(t, number, msg.socket)
 
     def _blocked(self, t: Transaction, target: Destination) -> bool:
         """Whether nothing is to be sent there for a while, for methods of blst_methods_lookup."""

@@ -81,6 +81,8 @@ class Forward:
             t.set_flags(0, Flag.AUTO_INV_100)
         if flags & NO_ERROR_REPLY:
             t.set_flags(Flag.DISABLE_INTERNAL_REPLY, 0)
+        if flags & NO_DNS_FAILOVER:
+            t.set_flags(Flag.DISABLE_FAILOVER, 0)
         if t.flags & (Flag.INVITE | Flag.AUTO_INV_100) == Flag.INVITE | Flag.AUTO_INV_100 and t.status < 100:
             done = t.done
             tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)

@@ -60,14 +60,15 @@ class Parameters:
     # the FIFO and socket t_write_*() write to
     unix_tx_timeout = Param(int, 500)
     tw_append = Param(str, setter="add_append")
-    # other scripting languages, DNS failover and blocklists: there are none here
-    event_callback = Param(str, "", unused=KEMI)
-    event_callback_lres_sent = Param(str, "", unused=KEMI)
-    dns_reuse_rcv_socket = Param(int, 0, unused=NOT_YET)
-    reparse_on_dns_failover = Param(int, 1, unused=NOT_YET)
-    blst_503 = Param(int, 0, unused=NOT_YET)
-    blst_503_def_timeout = Param(int, 0, unused=NOT_YET)
-    blst_503_min_timeout = Param(int, 0, unused=NOT_YET)
-    blst_503_max_timeout = Param(int, 3600, unused=NOT_YET)
+    # DNS failover, blocked destinations; times are seconds
+    dns_reuse_rcv_socket = Param(int, 0)
+    reparse_on_dns_failover = Param(int, 1)
+    blst_503 = Param(int, 0)
+    blst_503_def_timeout = Param(int, 0)
+    blst_503_min_timeout = Param(int, 0)
+    blst_503_max_timeout = Param(int, 3600)
     blst_methods_add = Param(int, 1)
     blst_methods_lookup = Param(int, -9)
+    # other scripting languages: there are none here
+    event_callback = Param(str, "", unused=KEMI)
+    event_callback_lres_sent = Param(str, "", unused=KEMI)

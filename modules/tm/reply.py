@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from kamailio_py import points
 from kamailio_py.config.host import RouteType
+from kamailio_py.engine.blocklist import UNAVAILABLE
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import selection
 from kamailio_py.modules.tm.cell import INVITE, METHODS, OTHER, Branch, BranchFlag, Cell, Flag, State
 from kamailio_py.modules.tm.turn import Event, Kind
+from kamailio_py.script.values import parse_int
 from kamailio_py.shm.trace import What
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
@@ -106,8 +108,23 @@ class Replies:
                 return
         if not passed:
             return
+        if code == 503 and last < 200:
+            self._unavailable(t, number, msg)
         points.point("tm.reply.decide")
         self._decide(t, number, code, msg)
+
+    def _unavailable(self, t: Transaction, number: int, msg: Message) -> None:
+        """The next hop is overloaded or down: leave it alone for a while (blst_503), try its next address."""
+        tm = self.tm
+        if tm.blst_503 and tm.core.blocklist.enabled:
+            seconds = tm.blst_503_def_timeout
+            after = parse_int((msg.header("retry-after") or "").partition(" ")[0].partition(";")[0])
+            if after is not None:
+                seconds = min(max(after, tm.blst_503_min_timeout), tm.blst_503_max_timeout)
+            if seconds:
+                proto = msg.socket.proto if msg.socket is not None else "udp"
+                tm.core.blocklist.add(proto, msg.src_ip, msg.src_port, UNAVAILABLE, seconds)
+        tm.failover.again(t, number, msg.socket)
 
     def _provisional(self, t: Transaction, number: int, code: int, last: int, invite: bool) -> None:
         """Timers after a provisional reply; the lock is held."""
@@ -355,6 +372,8 @@ class Replies:
             tm.server.put_on_wait(t)
             t.lock.release()
             return
+        if code == 408 and not status and not blind and not held:
+            tm.failover.again(t, number)
         points.point("tm.fake.decide")
         self._decide(t, number, code, None)
         if t.is_invite and 100 <= status < 200 and not blind and not held:

@@ -126,7 +126,8 @@ class CellTable:
             routes = tm.no_routes
         else:
             life = armed.lifetime(tm, invite)
-            flags = (flags | armed.flags_on) & ~armed.flags_off
+            if invite:  # what the script set before is forgotten for others, as by Kamailio
+                flags = (flags | armed.flags_on) & ~armed.flags_off
             routes = armed.fields(tm)
         socket = msg.socket
         memory = self._memory

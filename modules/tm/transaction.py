@@ -32,7 +32,7 @@ _CONNECTION = Cell.connection >> 2
 _OFFSETS = Cell.branch >> 3
 _unpack_source = struct.Struct("<7I").unpack_from
 """Cell.socket and the six fields behind it."""
-_NOTES = ("uri", "dst_uri", "path", "ruid", "instance", "location_ua", "q")
+_NOTES = ("uri", "dst_uri", "path", "ruid", "instance", "location_ua", "q", "rest")
 _NAMES = {bit: name for name, bit in METHODS.items()}
 
 
@@ -261,7 +261,7 @@ class Transaction:
         return self.tm.memory[start : start + self.branch_get(number, Branch.text_size)].decode("latin-1")
 
     def branch_notes(self, number: int) -> dict[str, Any]:
-        """uri, dst_uri, path, ruid, instance, location_ua, q of a branch; {} for a blind one."""
+        """uri, dst_uri, path, ruid, instance, location_ua, q, rest (failover.py) of a branch; {} for a blind one."""
         size = self.branch_get(number, Branch.meta_size)
         if not size:
             return {}

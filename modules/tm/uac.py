@@ -26,6 +26,7 @@ from kamailio_py.sip.nameaddr import NameAddr
 from kamailio_py.sip.request import via_line
 
 if TYPE_CHECKING:
+    from kamailio_py.dns.places import Walk
     from kamailio_py.modules.tm import Tm
 
 log = get_logger("tm")
@@ -74,7 +75,12 @@ class Uac:
     ) -> tuple[int, int] | None:
         """See Api.request."""
         tm = self.tm
-        target = tm.core.destination(next_hop or ruri, socket)
+        addresses, walk = tm.core.addresses, None
+        if not tm.core.cfg.use_dns_failover:
+            target = addresses.destination(next_hop or ruri, socket)
+        else:
+            walk = addresses.walk(next_hop or ruri)
+            target = addresses.next_of(walk, socket) if walk is not None else None
         if target is None:
             log.err(f"no way to send {method} to {next_hop or ruri}")
             return None
@@ -104,7 +110,7 @@ class Uac:
         text = self._local_request(text, target)
         if not text:
             return None
-        return self._send(text, index, value, target, callback, data)
+        return self._send(text, index, value, target, walk, callback, data)
 
     def _local_request(self, text: str, target: Destination) -> str:
         """Run event_route[tm:local-request] on it; "" if that dropped it."""
@@ -122,7 +128,7 @@ class Uac:
         return msg.apply_changes() if msg.has_lumps or msg.new_uri is not None else text
 
     def _send(
-        self, text: str, index: int, value: str, target: Destination, callback: str, data: Any
+        self, text: str, index: int, value: str, target: Destination, walk: Walk | None, callback: str, data: Any
     ) -> tuple[int, int] | None:
         tm = self.tm
         msg = Message(text, "", 0, target.socket)
@@ -148,7 +154,7 @@ class Uac:
         counters.add(self.local)
         counters.add(tm.server.uas)
         ident = t.index, t.label
-        number = tm.client.publish(t, 0, text, target, Place(msg.ruri), msg)
+        number = tm.client.publish(t, 0, text, target, Place(msg.ruri), msg, walk=walk)
         sent = number >= 0 and tm.client.send(t, number, msg)
         if not sent:
             tm.server.release_stored(t)

@@ -247,12 +247,262 @@ def test_stateless(s: Scene) -> None:
     domain.note_asked()
 
 
-@plain.case(
-    'route[names_in_script] { if (src_ip == "from." + $rd) { sl_send_reply("200", "it is"); } else { sl_send_reply("404", "no"); } }'
-)
+@plain.case("""route[names_in_script] {
+    if (src_ip == "from." + $rd) { sl_send_reply("200", "it is"); }
+    else { sl_send_reply("404", "it is not"); }
+}""")
 def test_names_in_script(s: Scene) -> None:
     alice = s.agent("alice")
     domain = Domain(s)
     domain.has("from.@", "A 127.0.0.9", "A 127.0.0.1")
     alice.request("MESSAGE", uri=domain.uri())
     alice.expect(200)
+
+
+# NAPTR
+
+naptr = Room("dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes")
+by_the_rfc = Room("dns_naptr_rfc", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes\ndns_naptr_ignore_rfc=no")
+
+
+def both_ways(s: Scene, prefer: str) -> tuple[Domain, Agent, Agent]:
+    """A domain that is reached by UDP (bob) and TCP (carol); NAPTR records prefer one."""
+    bob, carol = s.agent("bob"), s.stream("carol")
+    domain = Domain(s)
+    domain.service(bob)
+    domain.service(carol, service="_sip._tcp")
+    order = {"udp": (1, 2), "tcp": (2, 1)}[prefer]
+    domain.has(
+        "@",
+        f'NAPTR {order[0]} 5 "s" "SIP+D2U" "" _sip._udp.@',
+        'NAPTR 0 0 "u" "E2U+sip" "!^.*$!sip:x@y!" .',
+        f'NAPTR {order[1]} 5 "S" "sip+d2t" "" _sip._tcp.@',
+        'NAPTR 0 1 "s" "SIPS+D2T" "" _sips._tcp.@',
+    )
+    return domain, bob, carol
+
+
+def reaches(s: Scene, domain: Domain, agent: Agent, rest: str = "") -> None:
+    alice = s.agent(f"alice-{len(s._agents)}")
+    alice.request("MESSAGE", uri=domain.uri(rest=rest))
+    agent.reply(agent.expect("MESSAGE"), 200)
+    alice.expect(200)
+    domain.note_asked()
+
+
+@naptr.case(case("preferred_transport"))
+def test_preferred_transport(s: Scene) -> None:
+    """Our preference goes before that of the domain, which is not what the RFC says, and Kamailio's default."""
+    domain, bob, _ = both_ways(s, "tcp")
+    reaches(s, domain, bob)
+
+
+@by_the_rfc.case(case("order_of_the_domain"))
+def test_order_of_the_domain(s: Scene) -> None:
+    domain, _, carol = both_ways(s, "tcp")
+    reaches(s, domain, carol)
+    reaches(s, domain, carol)
+
+
+@naptr.case(case("only_over_tcp"))
+def test_only_over_tcp(s: Scene) -> None:
+    """NAPTR records choose the transport."""
+    domain, _, carol = both_ways(s, "udp")
+    domain.has("@", 'NAPTR 1 1 "s" "SIP+D2T" "" _sip._tcp.@')
+    reaches(s, domain, carol)
+
+
+@naptr.case(case("naptr_and_port"))
+def test_naptr_and_port(s: Scene) -> None:
+    """Where there is a port or a transport NAPTR is not asked for; SRV records go before the port."""
+    domain, bob, carol = both_ways(s, "tcp")
+    reaches(s, domain, carol, ";transport=tcp")
+    reaches(s, domain, bob, ";transport=udp")
+    reaches(s, domain, bob, ":5999")
+    other = Domain(s)
+    other.name = f"other.{other.name}"
+    other.has("@", "A 127.0.0.1")
+    reaches(s, other, bob, f":{bob.port}")
+
+
+@naptr.case(case("naptr_nowhere"))
+def test_naptr_nowhere(s: Scene) -> None:
+    """Records that lead nowhere are passed over; without any, SRV records of all transports are tried."""
+    domain, _, carol = both_ways(s, "udp")
+    domain.has("@", 'NAPTR 1 1 "s" "SIP+D2U" "" none.@', 'NAPTR 2 2 "s" "SIP+D2T" "" _sip._tcp.@')
+    reaches(s, domain, carol)
+    domain = Domain(s)
+    domain.name = f"second.{domain.name}"
+    domain.service(carol, service="_sip._tcp")
+    reaches(s, domain, carol)
+
+
+# failover
+
+FAILOVER = "use_dns_failover=yes\n"
+failover = Room("dns_failover", listen=("tcp:127.0.0.1", "udp:127.0.0.2"), globals_=FAILOVER)
+
+
+def stops(agent: Agent, status: int = 503) -> None:
+    agent.reply(agent.expect("MESSAGE"), status)
+
+
+@failover.case(case("unavailable"), retransmissions=True)
+def test_unavailable(s: Scene) -> None:
+    """A 503 sends the request on to the next place."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    stops(bob)
+    domain.note_asked()
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+    domain.note_asked()
+
+
+@failover.case(case("all_unavailable"))
+def test_all_unavailable(s: Scene) -> None:
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    stops(bob)
+    stops(carol)
+    alice.expect(500)
+
+
+@failover.case(case("other_failures"))
+def test_other_failures(s: Scene) -> None:
+    """Any other reply is an answer."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    stops(bob, 500)
+    alice.expect(500)
+    domain.note_asked()
+
+
+@failover.case(case("silent"))
+def test_silent(s: Scene) -> None:
+    """No reply in time: the next place is tried."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    bob.expect("MESSAGE")
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+
+
+@failover.case(
+    'route[calls] { t_on_failure("CALLS"); t_on_reply("CALLS"); t_on_branch("CALLS"); t_relay(); }'
+    'failure_route[CALLS] { xlog("L_NOTICE", "failed $T_reply_code\\n"); }'
+    'onreply_route[CALLS] { xlog("L_NOTICE", "reply $rs $T_branch_idx\\n"); }'
+    'branch_route[CALLS] { xlog("L_NOTICE", "branch $T_branch_idx\\n"); append_hf("X-Branch: $T_branch_idx\\r\\n"); }'
+)
+def test_calls(s: Scene) -> None:
+    """A call that its first place cannot take; the routes that were armed are those of the second, too."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    invite = alice.request("INVITE", uri=domain.uri())
+    bob.reply(bob.expect("INVITE"), 503)
+    bob.expect("ACK")
+    got = carol.expect("INVITE")
+    carol.reply(got, 180)
+    alice.expect(180)
+    carol.reply(got, 486)
+    carol.expect("ACK")
+    alice.ack(invite, alice.expect(486))
+
+
+@failover.case(case("only_tcp_there"))
+def test_only_tcp_there(s: Scene) -> None:
+    """With failover SRV records of all transports are looked for."""
+    domain = Domain(s)
+    carol = s.stream("carol")
+    domain.service(carol, service="_sip._tcp")
+    reaches(s, domain, carol)
+
+
+@failover.case(case("refused_connection"))
+def test_refused_connection(s: Scene) -> None:
+    """A place that refuses the connection cannot be sent to."""
+    alice, bob, carol = s.agent("alice"), s.stream("bob"), s.stream("carol")
+    domain = Domain(s)
+    domain.service(bob, carol, service="_sip._tcp")
+    domain.has("bob.@", "A 127.0.0.77")
+    alice.request("MESSAGE", uri=domain.uri(rest=";transport=tcp"))
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+
+
+@failover.case('route[one_more_stateless] { if (!forward()) { sl_send_reply("500", "not sent"); } }')
+def test_one_more_stateless(s: Scene) -> None:
+    alice, bob, carol = s.agent("alice"), s.stream("bob"), s.stream("carol")
+    domain = Domain(s)
+    domain.service(bob, carol, service="_sip._tcp")
+    domain.has("bob.@", "A 127.0.0.77")
+    alice.request("MESSAGE", uri=domain.uri(rest=";transport=tcp"))
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+
+
+@failover.case("route[not_wanted] { t_set_disable_failover(1); t_relay(); }")
+def test_not_wanted(s: Scene) -> None:
+    """The flag is one of INVITEs: it does nothing for other requests that have no transaction yet."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    invite = alice.request("INVITE", uri=domain.uri())
+    bob.reply(bob.expect("INVITE"), 503)
+    bob.expect("ACK")
+    alice.ack(invite, alice.expect(500))
+    alice.request("MESSAGE", uri=domain.uri())
+    stops(bob)
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+
+
+@failover.case(case("from_which_socket"))
+def test_from_which_socket(s: Scene) -> None:
+    """The first request goes out from where it came in, the next from the server's choice."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    got = bob.expect("MESSAGE")
+    s.note(f"from {got.source[0]}")
+    bob.reply(got, 503)
+    got = carol.expect("MESSAGE")
+    s.note(f"from {got.source[0]}")
+    carol.reply(got, 200)
+    alice.expect(200)
+
+
+# without the cache
+
+uncached = Room("dns_uncached", globals_="use_dns_cache=no")
+
+
+@uncached.case(case("hosts_file"))
+def test_hosts_file(s: Scene) -> None:
+    """Without the cache addresses are the machine's resolver's business, which looks into /etc/hosts."""
+    alice, bob = s.agents("alice", "bob")
+    alice.request("MESSAGE", uri=f"sip:{s.name}@in-hosts.test:{bob.port}")
+    bob.reply(bob.expect("MESSAGE"), 200)
+    alice.expect(200)
+
+
+@uncached.case(case("asked_again"))
+def test_asked_again(s: Scene) -> None:
+    alice, bob = s.agents("alice", "bob")
+    domain = Domain(s)
+    domain.service(bob)
+    for _ in range(2):
+        alice.request("MESSAGE", uri=domain.uri())
+        bob.reply(bob.expect("MESSAGE"), 200)
+        alice.expect(200)
+        domain.note_asked()

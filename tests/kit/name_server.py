@@ -4,12 +4,13 @@
         ...
         assert server.asked == ["SRV _sip._udp.test", "A proxy.test"]
 
-Names that are not in the zone do not exist. A record may begin with its time to live in seconds ("5 A 127.0.0.1"); it is
-60 otherwise. What stands behind a record that begins with "+" is said along with the answer, as additional data.
+Names that are not in the zone do not exist. A record may begin with its time to live in seconds ("5 A 127.0.0.1"), it
+is 60 otherwise. One that begins with "+" and a name is said along with the answer, as additional data.
 """
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from typing import Any
@@ -52,10 +53,8 @@ class NameServer:
         self.stopping.set()
         # a receive in another thread ends by shutdown, not by close
         for sock in (self.udp, self.tcp):
-            try:
+            with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self.threads:
             thread.join()
         self.udp.close()
@@ -114,16 +113,11 @@ class NameServer:
             if not ttl.isdigit():
                 ttl, rest = "60", text
             type_, _, value = rest.partition(" ")
-            if section is response.additional and response.answer:
-                pass
-            elif type_ == "CNAME" and kind != "CNAME":
+            along = section is response.additional and bool(response.answer)
+            if along or type_ in (kind, "CNAME"):
                 self._add(section, owner, int(ttl), type_, value)
-                if value in self.zone:
-                    self._fill(response, value, kind)
-                continue
-            elif type_ != kind:
-                continue
-            self._add(section, owner, int(ttl), type_, value)
+            if type_ == "CNAME" and kind != "CNAME" and not along and value in self.zone:
+                self._fill(response, value, kind)
 
     @staticmethod
     def _add(section: list[Any], owner: str, ttl: int, kind: str, value: str) -> None:
