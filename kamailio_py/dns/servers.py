@@ -41,7 +41,7 @@ class NameServers:
 
     def ask(self, name: str, kind: str) -> list[RecordSet] | None:
         """Sets of the answer and of what was said along with it; None when there is no answer, which is counted."""
-        if not name or not _IN_A_NAME.issuperset(name):
+        if not name.strip(".") or not _IN_A_NAME.issuperset(name):
             return None
         began = time.monotonic()
         found = self._search(name, kind)

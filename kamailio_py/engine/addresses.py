@@ -41,6 +41,8 @@ class Addresses:
         self.subdomains: list[tuple[str, str, int]] = []  # the same, and every domain below
         self.local_domains: list[Callable[[str], bool]] = []
         """What modules know of domains that are this server's, too; asked each time."""
+        self.own: ListenSocket | None = None
+        """The socket this process receives on, if it is one of those that do, and for UDP."""
         self._myself: dict[tuple[str, int, str], bool] = {}
 
     # set-up
@@ -171,8 +173,8 @@ class Addresses:
         self, proto: str, host: str, forced: ListenSocket | None = None, received: ListenSocket | None = None
     ) -> ListenSocket | None:
         """The socket to send to `host` from: the one the script has set, with `mhomed` the one that the system would
-        send from, else the one the message came in on; where these do not fit, the first of that protocol and family
-        that is not on the loopback.
+        send from, else the one the message came in on or this process receives on; where these do not fit, the first
+        of that protocol and family that is not on the loopback.
         """
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         if forced is not None and forced.proto == proto and forced.family == family:
@@ -181,8 +183,9 @@ class Addresses:
             routed = self._routed_socket(proto, host, family)
             if routed is not None:
                 return routed
-        if received is not None and received.proto == proto and received.family == family:
-            return received
+        own = received or self.own
+        if own is not None and own.proto == proto and own.family == family:
+            return own
         others = [s for s in self.sockets if s.proto == proto and s.family == family]
         # as Kamailio chooses: the last one where all are of the loopback
         return next((s for s in others if not is_loopback(s.host)), others[-1] if others else None)

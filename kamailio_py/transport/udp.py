@@ -97,6 +97,7 @@ class Udp:
 
     def receive_loop(self, engine: Engine, listening: ListenSocket, process: Process) -> None:
         """Receive on one address until the process is to stop."""
+        process.core.addresses.own = listening
         recvfrom = self._sockets[listening.index].recvfrom
         receive = engine.receive
         begin, finish = process.core.shm.processes.begin, process.core.shm.processes.finish

@@ -308,7 +308,7 @@ class Client:
         t.branch_set(number, Branch.status, 408)
         t.branch_set(number, Branch.flags, t.branch_flags(number) | BranchFlag.UNSENT)
         t.lock.release()
-        return tm.failover.again(t, number, msg.socket)
+        return tm.failover.again(t, number)
 
     def _blocked(self, t: Transaction, target: Destination) -> bool:
         """Whether nothing is to be sent there for a while, for methods of blst_methods_lookup."""

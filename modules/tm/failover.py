@@ -38,11 +38,10 @@ class Failover:
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
 
-    def again(self, t: Transaction, number: int, received: ListenSocket | None = None) -> bool:
+    def again(self, t: Transaction, number: int) -> bool:
         """Send a failed branch's request to the next address, as a new branch; False if it went nowhere.
 
-        It goes out from the socket the script forced, with dns_reuse_rcv_socket from where the request came in, else
-        from where this process `received` what it works on.
+        It goes out from the socket the script forced, with dns_reuse_rcv_socket from where the request came in.
         """
         tm = self.tm
         core = tm.core
@@ -59,7 +58,7 @@ class Failover:
         walk = Walk(*state)
         forced = core.sockets[index] if index >= 0 else None
         preferred = forced or (t.socket() if tm.dns_reuse_rcv_socket else None)
-        target = core.addresses.next_of(walk, preferred, received)
+        target = core.addresses.next_of(walk, preferred)
         if target is None:
             return False
         place = Place(**notes, flags=t.branch_get(number, Branch.branch_flags), force_socket=forced)

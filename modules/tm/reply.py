@@ -124,7 +124,7 @@ class Replies:
             if seconds:
                 proto = msg.socket.proto if msg.socket is not None else "udp"
                 tm.core.blocklist.add(proto, msg.src_ip, msg.src_port, UNAVAILABLE, seconds)
-        tm.failover.again(t, number, msg.socket)
+        tm.failover.again(t, number)
 
     def _provisional(self, t: Transaction, number: int, code: int, last: int, invite: bool) -> None:
         """Timers after a provisional reply; the lock is held."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 from kit.agent import Agent
+from kit.kamcmd import kamcmd
 from kit.name_server import NameServer
 from kit.room import Room
 from kit.scene import Scene
@@ -58,7 +60,9 @@ class Domain:
         return f"sip:{self.s.name}@{self.full(name)}{rest}"
 
 
-plain = Room("dns", listen=("tcp:127.0.0.1",))
+CONTROL = 'modparam("ctl", "binrpc", "unix:@DIR@/ctl")'
+
+plain = Room("dns", listen=("tcp:127.0.0.1",), modules="ctl", params=CONTROL)
 RELAY = "route[{0}] {{ t_relay(); }}"
 case: Callable[[str], str] = RELAY.format
 
@@ -259,6 +263,55 @@ def test_names_in_script(s: Scene) -> None:
     alice.expect(200)
 
 
+# RPC
+
+
+def rpc(s: Scene, *words: str) -> None:
+    """Note what a command says, without times and sizes."""
+    said = kamcmd(f"unixs:{s.server.directory}/ctl", *words)
+    said = re.sub(r"(size_bytes|last_used|expires): \d+", r"\1: N", said)
+    s.note(f"{' '.join(words)}: {said}")
+
+
+@plain.case(case("lookups"))
+def test_lookups(s: Scene) -> None:
+    """Each kind of record as dns.lookup shows it."""
+    domain = Domain(s)
+    domain.has("@", 'NAPTR 4 5 "s" "SIP+D2U" "" _sip._udp.@', 'TXT "one" "two"', "A 127.0.0.1", "A 127.0.0.2")
+    domain.has("alias.@", "CNAME @")
+    domain.has("six.@", "AAAA ::1")
+    domain.has("_sip._udp.@", "SRV 2 1 5062 second.@", "SRV 1 2 5061 first.@", "SRV 1 9 5060 heavy.@")
+    domain.has("9.0.0.127.in-addr.arpa", "PTR host.test")
+    rpc(s, "dns.delete_all")
+    for kind in ("A", "NAPTR", "t_txt", "AAAA", "CNAME"):
+        rpc(s, "dns.lookup", kind, domain.name)
+    for kind, name in (
+        ("A", "alias.@"),
+        ("CNAME", "alias.@"),
+        ("AAAA", "six.@"),
+        ("srv", "_sip._udp.@"),
+        ("A", "no.@"),
+    ):
+        rpc(s, "dns.lookup", kind, domain.full(name))
+    rpc(s, "dns.lookup", "PTR", "9.0.0.127.in-addr.arpa")
+    domain.note_asked()
+    for kind in ("naptr", "txt", "cname", "ptr", "ebl", "srv"):
+        rpc(s, f"dns.delete_{kind}", domain.name)
+    rpc(s, "dns.lookup", "CNAME", domain.full("alias.@"))
+
+
+@plain.case(case("counted"))
+def test_counted(s: Scene) -> None:
+    """Questions without an answer are counted, each once."""
+    domain = Domain(s)
+    alice = s.agent("alice")
+    rpc(s, "stats.reset_statistics", "dns:")
+    for _ in range(2):
+        alice.request("MESSAGE", uri=domain.uri())
+        alice.expect(478)
+    rpc(s, "stats.get_statistics", "dns:")
+
+
 # NAPTR
 
 naptr = Room("dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes")
@@ -340,7 +393,7 @@ def test_naptr_nowhere(s: Scene) -> None:
 # failover
 
 FAILOVER = "use_dns_failover=yes\n"
-failover = Room("dns_failover", listen=("tcp:127.0.0.1", "udp:127.0.0.2"), globals_=FAILOVER)
+failover = Room("dns_failover", listen=("tcp:127.0.0.1", "udp:127.0.0.2"), globals_=FAILOVER, modules="uac")
 
 
 def stops(agent: Agent, status: int = 503) -> None:
@@ -506,3 +559,134 @@ def test_asked_again(s: Scene) -> None:
         bob.reply(bob.expect("MESSAGE"), 200)
         alice.expect(200)
         domain.note_asked()
+
+
+# what tm makes of it
+
+reparsed = Room(
+    "dns_failover_anew",
+    listen=("udp:127.0.0.2",),
+    globals_=f"{FAILOVER}use_dst_blocklist=yes\n",
+    modules="ctl uac",
+    params=f"""{CONTROL}
+modparam("tm", "reparse_on_dns_failover", 0)
+modparam("tm", "dns_reuse_rcv_socket", 1)
+modparam("tm", "blst_503", 1)
+modparam("tm", "blst_503_def_timeout", 20)
+modparam("tm", "blst_503_min_timeout", 10)
+modparam("tm", "blst_503_max_timeout", 30)
+""",
+)
+
+
+def blocked(s: Scene, *agents: Agent) -> None:
+    """Note who is on the blocklist, for how many tens of seconds and why, and empty it."""
+    names = {str(agent.port): agent.name for agent in agents}
+    said = kamcmd(f"unixs:{s.server.directory}/ctl", "dst_blocklist.debug").split()
+    entries = [said[at : at + 5] for at in range(0, len(said) - 4, 5)]  # protocol, address, port, seconds, flags
+    s.note(f"blocked {sorted((names[port], (int(seconds) + 5) // 10, flags) for _, _, port, seconds, flags in entries)}")
+    rpc(s, "dst_blocklist.delete_all")
+
+
+@reparsed.case(case("built_anew"))
+def test_built_anew(s: Scene) -> None:
+    """The request is built again from the one received, and goes out from where that came in."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    bob.expect("MESSAGE")
+    got = carol.expect("MESSAGE")
+    s.note(f"from {got.source[0]}")
+    carol.reply(got, 200)
+    alice.expect(200)
+    blocked(s, bob, carol)
+
+
+@reparsed.case(case("retry_after"))
+def test_retry_after(s: Scene) -> None:
+    """Who answers 503 is left alone: for as long as it says, within limits, and for a time of ours if it does not."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    for after in ("", "Retry-After: 5", "Retry-After: 25 (busy);duration=9", "Retry-After: 99", "Retry-After: soon"):
+        alice.request("MESSAGE", uri=domain.uri())
+        bob.reply(bob.expect("MESSAGE"), 503, headers=after)
+        carol.reply(carol.expect("MESSAGE"), 200)
+        alice.expect(200)
+        blocked(s, bob, carol)
+
+
+@reparsed.case(case("left_alone"))
+def test_left_alone(s: Scene) -> None:
+    """A place that is blocked is passed over at once."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    bob.reply(bob.expect("MESSAGE"), 503)
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+    alice.request("MESSAGE", uri=domain.uri())
+    carol.reply(carol.expect("MESSAGE"), 503)
+    alice.expect(500)
+    alice.request("MESSAGE", uri=domain.uri())
+    alice.expect(477)
+    blocked(s, bob, carol)
+
+
+@reparsed.case(case("call_without_answer"))
+def test_call_without_answer(s: Scene) -> None:
+    """A call nobody answers: both places are tried, and blocked."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    invite = alice.request("INVITE", uri=domain.uri())
+    bob.expect("INVITE")
+    carol.expect("INVITE")
+    alice.ack(invite, alice.expect(408))
+    blocked(s, bob, carol)
+
+
+@failover.case(
+    """route[of_our_own] {
+    $uac_req(method) = "OPTIONS"; $uac_req(ruri) = "sip:x@" + $rd; $uac_req(furi) = "sip:me@here.test";
+    $uac_req(evroute) = 1; uac_req_send(); sl_send_reply("200", "asked");
+}
+event_route[uac:reply] { xlog("L_NOTICE", "answered $uac_req(evcode)\\n"); }"""
+)
+def test_of_our_own(s: Scene) -> None:
+    """Requests of the server's own go on to the next place as well."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    s.mask(r"Call-ID: \S+")
+    s.mask(r"branch=\S+")
+    s.mask(r"tag=\S+")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri())
+    alice.expect(200)
+    bob.reply(bob.expect("OPTIONS"), 503)
+    carol.reply(carol.expect("OPTIONS"), 200)
+    s.wait_log("answered")
+
+
+by_naptr = Room("dns_failover_naptr", listen=("tcp:127.0.0.1",), globals_=f"{FAILOVER}dns_try_naptr=yes\n")
+
+
+@by_naptr.case(case("other_transport"))
+def test_other_transport(s: Scene) -> None:
+    """Once the places of one transport are used up, those of the next NAPTR record are tried."""
+    domain, bob, carol = both_ways(s, "udp")
+    alice = s.agent("alice")
+    alice.request("MESSAGE", uri=domain.uri())
+    stops(bob)
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+    domain.note_asked()
+
+
+@by_naptr.case(case("naptr_and_transport"))
+def test_naptr_and_transport(s: Scene) -> None:
+    domain, bob, carol = both_ways(s, "udp")
+    reaches(s, domain, carol, ";transport=tcp")
+    reaches(s, domain, bob)
