@@ -50,6 +50,7 @@ class Local:
             core.tasks.create()
             core.mod_init()
             self.engine = core.engine = Engine(core)
+            core.addresses.own = self.socket
             core.child_init(Rank.INIT)
             core.child_init(1)
         except BaseException:

@@ -59,7 +59,7 @@ def test_helps(server: Local) -> None:
 
 
 def test_groups_are_kamailios(server: Local) -> None:
-    assert invoke(server.core, "cnt.list_groups") == ["core", "grp", "script", "shmem", "sl"]
+    assert invoke(server.core, "cnt.list_groups") == ["core", "dns", "grp", "script", "shmem", "sl"]
     assert "restarted_processes" not in invoke(server.core, "cnt.list_vars", "core")
 
 
