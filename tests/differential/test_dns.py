@@ -584,7 +584,9 @@ def blocked(s: Scene, *agents: Agent) -> None:
     names = {str(agent.port): agent.name for agent in agents}
     said = kamcmd(f"unixs:{s.server.directory}/ctl", "dst_blocklist.debug").split()
     entries = [said[at : at + 5] for at in range(0, len(said) - 4, 5)]  # protocol, address, port, seconds, flags
-    s.note(f"blocked {sorted((names[port], (int(seconds) + 5) // 10, flags) for _, _, port, seconds, flags in entries)}")
+    s.note(
+        f"blocked {sorted((names[port], (int(seconds) + 5) // 10, flags) for _, _, port, seconds, flags in entries)}"
+    )
     rpc(s, "dst_blocklist.delete_all")
 
 
