@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import SECOND
 from kamailio_py.db.connection import Connection
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.url import DbUrl
@@ -65,11 +65,11 @@ class DbFlatstore(Module):
     name = "db_flatstore"
     statistics_group = "flatstore"
 
-    flush = Param(int, 1, unused=NOT_YET)
+    flush = Param(int, 1, unused="a row is in its file when it was inserted; nothing waits in a buffer")
     encode_delimiter = Param(int, 1)
     field_delimiter = Param(str, "|")
     record_delimiter = Param(str, "\n")
-    escape_char = Param(str, "\\", unused=NOT_YET)
+    escape_char = Param(str, "\\", unused=SECOND)
     file_suffix = Param(str, ".log")
 
     number = 0

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import NOT_YET, SECOND
 from kamailio_py.db.connection import SqlConnection
 from kamailio_py.db.errors import ConnectionLost, DbError
 from kamailio_py.db.url import DbUrl
@@ -104,17 +104,17 @@ class DbMysql(Module):
     statistics_group = "mysql"
     statistics = ("driver_errors",)
 
-    ping_interval = Param(int, 300, unused=NOT_YET)
-    connect_timeout = Param(int, 2, unused=NOT_YET)
-    send_timeout = Param(int, 0, unused=NOT_YET)
-    receive_timeout = Param(int, 0, unused=NOT_YET)
-    retries = Param(int, 1, unused=NOT_YET)
+    ping_interval = Param(int, 300, unused="a lost connection is noticed by the next statement and opened anew")
+    connect_timeout = Param(int, 2, unused=SECOND)
+    send_timeout = Param(int, 0, unused=SECOND)
+    receive_timeout = Param(int, 0, unused=SECOND)
+    retries = Param(int, 1, unused=SECOND)
     server_timezone = Param(int, 0, unused=NOT_YET)
     timeout_interval = Param(int, 2)
     auto_reconnect = Param(int, 1)
     insert_delayed = Param(int, 0)
     update_affected_found = Param(int, 0)
-    unsigned_type = Param(int, 0, unused=NOT_YET)
+    unsigned_type = Param(int, 0, unused="a number has no width and no sign bit in Python")
     opt_ssl_mode = Param(int, 0)
 
     def mod_init(self) -> None:

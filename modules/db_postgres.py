@@ -10,7 +10,6 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.connection import SqlConnection
 from kamailio_py.db.errors import ConnectionLost, DbError
 from kamailio_py.db.url import DbUrl
@@ -128,10 +127,10 @@ class DbPostgres(Module):
     statistics_group = "postgres"
 
     retries = Param(int, 2)
-    lockset = Param(int, 4, unused=NOT_YET)
+    lockset = Param(int, 4, unused="a connection belongs to one process, so there is nothing to lock")
     timeout = Param(int, 0)
     tcp_keepalive = Param(int, 0)
-    bytea_output_escape = Param(int, 1, unused=NOT_YET)
+    bytea_output_escape = Param(int, 1, unused="what a query gives is the same in either form")
     con_param = Param(str, setter="add_con_param")
 
     def __init__(self, core: Any) -> None:

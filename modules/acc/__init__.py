@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import STR, Fixup
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import MEMORY, NOT_YET
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
 from kamailio_py.modules.acc.cdr import CallRecords
@@ -84,7 +84,7 @@ class Acc(Module):
     time_attr = Param(str, "time_attr")
     time_exten = Param(str, "time_exten")
     time_format = Param(str, "%Y-%m-%d %H:%M:%S")
-    clone_msg = Param(int, 1, unused=NOT_YET)
+    clone_msg = Param(int, 1, unused="no two processes ever write the same message, so nothing has to be copied first")
     cdr_enable = Param(int, 0)
     cdr_skip = Param(str)
     cdr_log_enable = Param(int, 1)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import SAME
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
 from kamailio_py.modules.auth.in_flight import InFlight, Verdict, power_of_two
@@ -78,7 +78,7 @@ class Auth(Module):
     secret = Param(str)
     nonce_expire = Param(int, 300)
     nonce_auth_max_drift = Param(int, 3)
-    protect_contacts = Param(int, 0, unused=NOT_YET)
+    protect_contacts = Param(int, 0, unused=SAME)
     challenge_attr = Param(str, "$digest_challenge")
     proxy_challenge_header = Param(str, "Proxy-Authenticate")
     www_challenge_header = Param(str, "WWW-Authenticate")

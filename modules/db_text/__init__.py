@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.without_effect import MEMORY, NOT_YET
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.url import DbUrl
 from kamailio_py.log import get_logger
@@ -34,10 +34,10 @@ class DbText(Module):
     name = "db_text"
     statistics_group = "text"
 
-    db_mode = Param(int, 0, unused=NOT_YET)
+    db_mode = Param(int, 0, unused="tables are kept in memory, and read again when their file has changed")
     emptystring = Param(int, 0)
     file_buffer_size = Param(int, 16384, unused=MEMORY)
-    max_result_rows = Param(int, 100000, unused=NOT_YET)
+    max_result_rows = Param(int, 100000)
     default_connection = Param(str, "")
     db_delim = Param(str, ":")
 
@@ -55,7 +55,7 @@ class DbText(Module):
     def connect(self, url: DbUrl) -> TextConnection:
         if not url.rest:
             raise DbError(f"invalid database URL - should be: <text://[/]path/to/directory> Current: {url.text}")
-        return TextConnection(CONFIG_DIRECTORY / url.rest, self.db_delim, bool(self.emptystring))
+        return TextConnection(CONFIG_DIRECTORY / url.rest, self.db_delim, bool(self.emptystring), self.max_result_rows)
 
     # RPC
 

@@ -36,11 +36,13 @@ class TextConnection(Connection):
 
     cannot = frozenset({"begin"})
 
-    def __init__(self, directory: Path, delimiter: str, empty_strings: bool) -> None:
+    def __init__(self, directory: Path, delimiter: str, empty_strings: bool, most: int = 100_000) -> None:
+        """No query may have more rows than `most`."""
         if not directory.is_dir():
             raise DbError(f"database [{directory}] does not exist")
         self._directory = directory
         self._format = (delimiter, empty_strings)
+        self._most = most
         self._tables: dict[str, TextTable] = {}
 
     def close(self) -> None:
@@ -67,7 +69,10 @@ class TextConnection(Connection):
         if names == ["*"]:
             names = [column.name for column in found.columns]
         places = [_position(found, name) for name in names]
-        return Result(names, [tuple(row[place] for place in places) for row in rows])
+        given = [tuple(row[place] for place in places) for row in rows]
+        if len(given) > self._most:
+            raise DbError(f"Truncated table at [{self._most}] rows. Please increase 'max_result_rows' param!")
+        return Result(names, given)
 
     def insert(self, table: str, row: Mapping[str, Value]) -> int:
         found = self._table(table)

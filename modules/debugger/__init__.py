@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py import log as output
 from kamailio_py.config.arguments import INT, POSITION, RAW, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import MEMORY, NOT_YET
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.log import FACILITIES, get_logger
 from kamailio_py.module import CfgVariable, Module, ModuleError, Param, RpcFault, function, rpc
 from kamailio_py.modules.debugger import dump
@@ -57,7 +57,7 @@ class Debugger(Module):
     log_facility = Param(str)
     log_prefix = Param(str, "*** cfgtrace:")
     log_level_name = Param(str)
-    log_assign = Param(int, 0, unused=NOT_YET)
+    log_assign = Param(int, 0, unused="shows itself in Kamailio's own debug lines only")
     step_usleep = Param(int, 100000)
     step_loops = Param(int, 200)
     mod_hash_size = Param(int, 0)
@@ -67,7 +67,7 @@ class Debugger(Module):
     mod_facility = Param(str, setter="add_facility")
     reset_msgid = Param(int, 0)
     cfgpkgcheck = Param(int, 0, unused=MEMORY)
-    cfgtest = Param(int, 0, unused=NOT_YET)
+    cfgtest = Param(int, 0, unused="belongs to the cfgt module, which is not here yet")
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)

@@ -8,6 +8,7 @@ does not offer (memory thresholds, engines, the depth of verification) is accept
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import KEMI, MEMORY, NOT_YET, OPENSSL
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, PVarExport, RpcFault, function, pvar, rpc
-from kamailio_py.modules.tls.codec import TlsCodec
+from kamailio_py.modules.tls.codec import ClearText, TlsCodec
 from kamailio_py.modules.tls.profiles import Profile, Profiles
 from kamailio_py.modules.tls.variables import Variables
 from kamailio_py.script.context import Context
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 log = get_logger("tls")
 
 CONNECTION_OUT = "tls:connection-out"
+TICKETS = "sessions are resumed by tickets whatever it says, in Kamailio 5.6.3 too"
 OPTIONS = (
     "force_run", "method", "verify_certificate", "verify_depth", "require_certificate", "verify_client", "private_key",
     "ca_list", "certificate", "cipher_list", "session_cache", "session_id", "config", "log", "debug",
@@ -53,7 +55,7 @@ class Tls(Module):
     tls_method = Param(str, "TLSv1")
     server_name = Param(str, "")
     verify_certificate = Param(int, 0)
-    verify_depth = Param(int, 9, unused=NOT_YET)
+    verify_depth = Param(int, 9, unused=OPENSSL)
     require_certificate = Param(int, 0)
     verify_client = Param(str, "off")
     private_key = Param(str, "")
@@ -66,24 +68,24 @@ class Tls(Module):
     engine = Param(str, "NONE", unused=OPENSSL)
     engine_config = Param(str, "NONE", unused=OPENSSL)
     engine_algorithms = Param(str, "ALL", unused=OPENSSL)
-    tls_log = Param(int, 3, unused=NOT_YET)
-    tls_debug = Param(int, 3, unused=NOT_YET)
-    session_cache = Param(int, 0, unused=NOT_YET)
-    session_id = Param(str, "kamailio-tls-5.x.y", unused=NOT_YET)
+    tls_log = Param(int, 3)
+    tls_debug = Param(int, 3)
+    session_cache = Param(int, 0, unused=TICKETS)
+    session_id = Param(str, "kamailio-tls-5.x.y", unused=TICKETS)
     config = Param(str, "")
-    tls_disable_compression = Param(int, 1, unused=OPENSSL)
+    tls_disable_compression = Param(int, 1)
     ssl_release_buffers = Param(int, -1, unused=MEMORY)
     ssl_freelist_max_len = Param(int, -1, unused=MEMORY)
     ssl_max_send_fragment = Param(int, -1, unused=OPENSSL)
     ssl_read_ahead = Param(int, 0, unused=OPENSSL)
     send_close_notify = Param(int, 0)
-    con_ct_wq_max = Param(int, 65536, unused=NOT_YET)
-    ct_wq_max = Param(int, 10485760, unused=NOT_YET)
+    con_ct_wq_max = Param(int, 65536)
+    ct_wq_max = Param(int, 10485760)
     ct_wq_blk_size = Param(int, 4096, unused=MEMORY)
-    tls_force_run = Param(int, 0, unused=NOT_YET)
+    tls_force_run = Param(int, 0, unused="passes over checks of the OpenSSL that Kamailio was built with")
     low_mem_threshold1 = Param(int, -1, unused=MEMORY)
     low_mem_threshold2 = Param(int, -1, unused=MEMORY)
-    renegotiation = Param(int, 0, unused=NOT_YET)
+    renegotiation = Param(int, 0)
     xavp_cfg = Param(str, "", unused=NOT_YET)
     event_callback = Param(str, "", unused=KEMI)
     rand_engine = Param(str, "", unused=OPENSSL)
@@ -94,9 +96,11 @@ class Tls(Module):
         self.profiles: Profiles
         self._variables = Variables(self)
         self._server_id = ""
+        self._queue = ClearText()
 
     def mod_init(self) -> None:
         core = self.core
+        self._queue.most_of_one, self._queue.most_of_all = self.con_ct_wq_max, self.ct_wq_max
         if core.cfg.disable_tls and not core.cfg.enable_tls:
             log.warn("tls support is disabled (set enable_tls=1 in the config to enable it)")
         self._version = core.shm.reserve("tls", "word", 8) >> 3
@@ -113,8 +117,17 @@ class Tls(Module):
         }  # fmt: skip
         if self.config:
             # the parameters are not the file's defaults
-            return Profiles({"method": "TLSv1+"}, os.path.abspath(self.config))
-        return Profiles(defaults)
+            return Profiles({"method": "TLSv1+"}, os.path.abspath(self.config), self._options())
+        return Profiles(defaults, options=self._options())
+
+    def _options(self) -> tuple[int, int]:
+        """What of OpenSSL's options is set, and what not."""
+        wanted = unwanted = 0
+        if not self.renegotiation:
+            wanted |= ssl.OP_NO_RENEGOTIATION
+        if not self.tls_disable_compression:
+            unwanted |= ssl.OP_NO_COMPRESSION
+        return wanted, unwanted
 
     def _current(self) -> Profiles:
         """The profiles as they are on disk since the last `tls.reload`, read once by each process."""
@@ -141,14 +154,19 @@ class Tls(Module):
     def codec(self, listening: ListenSocket, outgoing: bool, profile: int) -> TlsCodec:
         """For a new connection: `profile` is what profile_to() gave, for one that was opened from here."""
         profiles = self._current()
+        log.at(self.tls_debug, "SSL handshake started")
+        farewell = bool(self.send_close_notify)
         if not outgoing:
-            return TlsCodec(profiles.server(listening).context, False, farewell=bool(self.send_close_notify))
+            return TlsCodec(profiles.server(listening).context, False, farewell=farewell, queue=self._queue)
         chosen: Profile = profiles.clients[min(profile, len(profiles.clients) - 1)]
         name = str(chosen.get("server_name") or "")
-        return TlsCodec(chosen.context, True, name, bool(self.send_close_notify))
+        return TlsCodec(chosen.context, True, name, farewell, self._queue)
 
     def established(self, codec: TlsCodec, listening: ListenSocket, peer: tuple[str, int], number: int) -> bool:
         """The handshake is over: run event_route[tls:connection-out]; False when it wants the connection closed."""
+        log.at(self.tls_debug, "SSL handshake done")
+        if log.enabled(self.tls_log):
+            self._tell(codec, listening, peer)
         if self._connection_out is None or not codec.outgoing:
             return True
         msg = self.core.faked_message()
@@ -157,6 +175,18 @@ class Tls(Module):
         ctx = Context(self.core, msg)
         self.core.run(self._connection_out, ctx, RouteType.REQUEST)
         return not ctx.dropped
+
+    def _tell(self, codec: TlsCodec, listening: ListenSocket, peer: tuple[str, int]) -> None:
+        """Log who is connected now, and how."""
+        name, bits = codec.cipher
+        verb, way, socket, other = (
+            ("tls_connect", "to", "sending", "server") if codec.outgoing else ("tls_accept", "from", "local", "client")
+        )
+        how = f"{codec.version} {name} {bits}"
+        log.at(self.tls_log, f"{verb}: new connection {way} {peer[0]}:{peer[1]} using {how}")
+        log.at(self.tls_log, f"{verb}: {socket} socket: {listening.host}:{listening.port}")
+        if codec.peer is None:
+            log.at(self.tls_log, f"{verb}: {other} did not present a certificate")
 
     # script
 

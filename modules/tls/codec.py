@@ -20,10 +20,28 @@ class TlsError(ConnectionError):
     """The other end cannot be talked to; the text is for the log."""
 
 
+class ClearText:
+    """What this process's connections have to say and cannot before their handshakes are over, in bytes."""
+
+    __slots__ = ("bytes", "most_of_all", "most_of_one")
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.most_of_one = 65536
+        self.most_of_all = 10485760
+
+
 class TlsCodec:
     """See the head of the file; `server_name` is the name the client asked for, or the one asked of a server."""
 
-    def __init__(self, context: ssl.SSLContext, outgoing: bool, server_name: str = "", farewell: bool = False) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        outgoing: bool,
+        server_name: str = "",
+        farewell: bool = False,
+        queue: ClearText | None = None,
+    ) -> None:
         self.ready = False
         self.outgoing = outgoing
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -33,6 +51,8 @@ class TlsCodec:
         self._verifies = context.verify_mode != ssl.CERT_NONE
         self._asked = server_name
         self._waiting: list[bytes] = []
+        self._queue = queue or ClearText()
+        self._queued = 0
         self._farewell = farewell
         self._peer: Certificate | None = None
         self._peer_known = False
@@ -64,12 +84,26 @@ class TlsCodec:
 
     def encode(self, data: bytes) -> bytes:
         if not self.ready:
-            self._waiting.append(data)
+            self._wait(data)
             return b""
         self._ssl.write(data)
         return self._out.read()
 
+    def _wait(self, data: bytes) -> None:
+        queue, size = self._queue, len(data)
+        if self._queued + size > queue.most_of_one or queue.bytes + size > queue.most_of_all:
+            raise TlsError(f"clear text write queue full: {self._queued} bytes of it, {queue.bytes} of all")
+        self._waiting.append(data)
+        self._queued += size
+        queue.bytes += size
+
+    def _waited(self) -> None:
+        self._waiting.clear()
+        self._queue.bytes -= self._queued
+        self._queued = 0
+
     def finish(self) -> bytes:
+        self._waited()
         if self.ready and self._farewell:
             with contextlib.suppress(ssl.SSLError, ValueError):
                 self._ssl.unwrap()  # the other end need not answer
@@ -86,7 +120,7 @@ class TlsCodec:
         self.ready = True
         for data in self._waiting:
             self._ssl.write(data)
-        self._waiting.clear()
+        self._waited()
 
     # what is known of the connection
 

@@ -79,13 +79,15 @@ class Profile:
             return True
         return mode in (SUBDOMAINS_TOO, ONLY_SUBDOMAINS) and name.endswith(f".{own}")
 
-    def make_context(self) -> None:
-        """Read the files; ModuleError says which of them cannot be used."""
+    def make_context(self, on: int, off: int) -> None:
+        """Read the files; ModuleError says which of them cannot be used. OpenSSL's options `on` are set, `off` not."""
         method = str(self.get("method") or "TLSv1")
         if method.lower() not in METHODS:
             raise ModuleError(f"{self.title}: invalid tls_method [{method}]")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if self.server else ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
+        context.options |= on
+        context.options &= ~off
         context.minimum_version, context.maximum_version = METHODS[method.lower()]
         wanted = self.get("verify_client") if self.server else None
         if self.get("require_certificate") or (self.get("verify_certificate") and not self.server):
@@ -119,7 +121,12 @@ class Profile:
 class Profiles:
     """All of them, from one reading of the files."""
 
-    def __init__(self, defaults: dict[str, Any], path: str = "") -> None:
+    def __init__(
+        self,
+        defaults: dict[str, Any],
+        path: str = "",
+        options: tuple[int, int] = (0, 0),
+    ) -> None:
         self.servers: list[Profile] = []
         self.clients: list[Profile] = []
         if path:
@@ -136,7 +143,7 @@ class Profiles:
                     if name not in profile.values and profile is not default:
                         own.pop(name, None)
                 profile.values = own
-                profile.make_context()
+                profile.make_context(*options)
         for profile in self.servers:
             profile.context.sni_callback = self._name_wanted(profile)
 

@@ -55,7 +55,11 @@ room = Room(
     listen=("tls:127.0.0.1",),
     globals_="tcp_children=1\nenable_tls=yes",
     modules="tls",
-    params='modparam("tls", "config", "@DIR@/tls.cfg")',
+    params="""
+modparam("tls", "config", "@DIR@/tls.cfg")
+modparam("tls", "tls_log", 1)
+modparam("tls", "tls_debug", 1)
+""",
     first="if (has_totag()) { loose_route(); t_relay(); exit; }",
     prepare=prepare,
 )
@@ -164,3 +168,19 @@ def test_call_tls_to_udp(s: Scene) -> None:
 @room.case(CALL.format("call_udp_to_tls"))
 def test_call_udp_to_tls(s: Scene) -> None:
     call(s, s.agent("alice"), s.tls("bob"))
+
+
+@room.case('route[told] { sl_send_reply("200", "ok"); }')
+def test_told(s: Scene) -> None:
+    """tls_log and tls_debug: who is connected, and how."""
+    for certificate in ("", "client"):
+        alice = s.tls(f"alice{certificate}", certificate)
+        alice.request("OPTIONS")
+        alice.expect(200)
+        for text in (
+            "SSL handshake started", "SSL handshake done", "tls_accept: local socket: 127.0.0.1:",
+            f"tls_accept: new connection from {alice.host} using TLSv1.3 TLS_AES_256_GCM_SHA384 256",
+            "tls_accept: client did not present a certificate",
+        ):  # fmt: skip
+            s.note(f"{text.replace(alice.host, 'alice')}: {s.server.log_contains(text, s._log_from)}")
+        s._log_from = s.server.log_size()

@@ -144,6 +144,15 @@ def test_another_delimiter(path: Path) -> None:
         assert path.read_text() == "id(int) name(string)\n1,a:b\n2,c\\,d\n"
 
 
+def test_no_more_rows_than_the_config_allows(path: Path) -> None:
+    path.write_text("id(int) name(string)\n1:a\n2:b\n3:c\n")
+    with core_with("db_text", params={"db_text": {"max_result_rows": 2}}) as core:
+        db = core.db(f"text://{path.parent}")
+        assert len(db.query("t", where=[("id", ">", 1)]).rows) == 2
+        with pytest.raises(DbError, match="Truncated table at"):
+            db.query("t")
+
+
 @pytest.mark.parametrize(("emptystring", "expected"), [(0, (1, None, None)), (1, (1, "", None))])
 def test_empty_fields(path: Path, emptystring: int, expected: tuple[object, ...]) -> None:
     path.write_text("id(int) s(str,null) n(int,null)\n1::\n")

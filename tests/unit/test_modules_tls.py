@@ -14,7 +14,7 @@ from kit.local import Local
 
 from kamailio_py.module import ModuleError
 from kamailio_py.modules.tls.certificate import BadCertificate, Certificate
-from kamailio_py.modules.tls.codec import TlsCodec, TlsError
+from kamailio_py.modules.tls.codec import ClearText, TlsCodec, TlsError
 from kamailio_py.modules.tls.profiles import Profiles
 from kamailio_py.sip.endpoint import ListenSocket
 
@@ -195,6 +195,14 @@ event_route[tls:connection-out] {{ if ($conid == 7) drop; }}
 """
 
 
+LIMITS = """
+modparam("tls", "renegotiation", 1)
+modparam("tls", "tls_disable_compression", 0)
+modparam("tls", "con_ct_wq_max", 10)
+modparam("tls", "ct_wq_max", 20)
+"""
+
+
 class Outgoing:
     outgoing = True
 
@@ -210,3 +218,33 @@ def test_event_route_may_refuse_a_connection(tmp_path: Path) -> None:
         assert tls.reload(None) == "Ok. TLS configuration reloaded."
         assert tls.profile_to("10.0.0.1", 5061) == 0
         assert tls.profiles is not version
+
+
+def test_what_waits_for_a_handshake_is_limited(tmp_path: Path) -> None:
+    """con_ct_wq_max of one connection, ct_wq_max of all."""
+    context = profiles(SECTIONS, tmp_path).clients[1].context
+    queue = ClearText()
+    queue.most_of_one, queue.most_of_all = 10, 15
+    first, second = (TlsCodec(context, True, queue=queue) for _ in range(2))
+    assert first.encode(b"x" * 10) == b""
+    with pytest.raises(TlsError, match="clear text write queue full"):
+        first.encode(b"x")
+    assert second.encode(b"x" * 5) == b""
+    with pytest.raises(TlsError, match="clear text write queue full"):
+        second.encode(b"x")
+    first.finish()
+    assert queue.bytes == 5
+    assert second.encode(b"x" * 5) == b""
+
+
+@pytest.mark.parametrize(("text", "queue"), [("", (65536, 10485760)), (LIMITS, (10, 20))])
+def test_options_of_openssl(text: str, queue: tuple[int, int], tmp_path: Path) -> None:
+    """Who asks for it may begin anew within a connection, and compress."""
+    profiles(SECTIONS, tmp_path)
+    cfg = CFG.format(tmp_path / "tls.cfg").replace("request_route", f"{text}request_route")
+    with Local(cfg, tmp_path) as local:
+        tls = local.core.module("tls")
+        for profile in (*tls.profiles.servers, *tls.profiles.clients):
+            assert bool(profile.context.options & ssl.OP_NO_RENEGOTIATION) is not bool(text)
+            assert bool(profile.context.options & ssl.OP_NO_COMPRESSION) is not bool(text)
+        assert (tls._queue.most_of_one, tls._queue.most_of_all) == queue
