@@ -18,6 +18,9 @@ DB_PATH={directory}/kamailio.db
 CTLENGINE=RPCFIFO
 RPCFIFOPATH={directory}/run/kamailio_rpc.fifo
 STORE_PLAINTEXT_PW=1
+INSTALL_EXTRA_TABLES=no
+INSTALL_PRESENCE_TABLES=no
+INSTALL_DBUID_TABLES=no
 """
 _KAMCLI = """[main]
 domain={domain}
@@ -70,6 +73,9 @@ class Admin:
 
     def kamctl(self, *words: str) -> str:
         return self._run(program("kamctl"), *words)
+
+    def kamdbctl(self, *words: str) -> str:
+        return self._run(program("kamdbctl"), *words)
 
     def kamcli(self, *commands: list[str]) -> list[str]:
         """What each of the commands prints. One interpreter runs them all: starting kamcli takes a second."""
