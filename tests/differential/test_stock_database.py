@@ -7,8 +7,10 @@ from kit.scene import Scene
 from kit.sip import Sip
 from kit.stock import (
     DOMAIN,
+    NONCE,
     PASSWORD,
     Stock,
+    call,
     contact_of,
     insert,
     invite,
@@ -18,6 +20,7 @@ from kit.stock import (
     phones,
     register,
     rpc,
+    signed_in,
     subscribers,
     with_credentials,
 )
@@ -28,27 +31,12 @@ room = Stock(
     database=True,
     listen=("tcp:127.0.0.1",),
 )
-NONCE = r'nonce="[^"]*"'
 
 
-def signed_in(s: Scene, *agents: Agent) -> None:
-    """Register users with their passwords."""
-    s.mask(NONCE)
+def users(s: Scene, *agents: Agent) -> None:
+    """Give them passwords, and register them."""
     subscribers(s, *agents)
-    for agent in agents:
-        sent = agent.request(
-            "REGISTER", uri=f"sip:{DOMAIN}", user=agent.name, headers=f"Contact: {contact_of(agent)}\nExpires: 600"
-        )
-        with_credentials(agent, sent, agent.expect(401))
-        agent.expect(200, "REGISTER")
-
-
-def call(s: Scene, alice: Agent, user: str) -> Sip:
-    """An INVITE that is authenticated; as it was sent the second time."""
-    sent = invite(alice, user)
-    challenge = alice.expect(407)
-    alice.ack(sent, challenge)
-    return with_credentials(alice, sent, challenge)
+    signed_in(s, *agents)
 
 
 @room.each("udp", "tcp")
@@ -114,7 +102,7 @@ def test_challenge(s: Scene, method: str) -> None:
 def test_foreign_caller(s: Scene) -> None:
     """A caller of another domain reaches the users of this one without a password."""
     alice, bob = phones(s, "alice", "bob")
-    signed_in(s, bob)
+    users(s, bob)
     text = alice.request("MESSAGE", uri=f"sip:{bob.name}@{DOMAIN}", send=False).text
     alice.send(text.replace(f"From: <sip:{alice.name}@example.test>", "From: <sip:alice@foreign.test>"))
     bob.reply(bob.expect("MESSAGE"), 200)
@@ -162,7 +150,7 @@ def rows(s: Scene, acc: int = 0, missed: int = 0) -> None:
 def test_call(s: Scene, over: str) -> None:
     """A call between two users, and its rows."""
     alice, bob = phones(s, "alice", "bob", over=over)
-    signed_in(s, alice, bob)
+    users(s, alice, bob)
     sent = call(s, alice, bob.name)
     received = bob.expect("INVITE")
     bob.reply(received, 180)
@@ -183,7 +171,7 @@ def test_call(s: Scene, over: str) -> None:
 def test_missed_call(s: Scene, status: int) -> None:
     """Calls that fail are kept with the reason."""
     alice, bob = phones(s, "alice", "bob")
-    signed_in(s, alice, bob)
+    users(s, alice, bob)
     sent = call(s, alice, bob.name)
     bob.reply(bob.expect("INVITE"), status)
     bob.expect("ACK")
@@ -195,7 +183,7 @@ def test_missed_call(s: Scene, status: int) -> None:
 @room.one
 def test_cancelled_call(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob")
-    signed_in(s, alice, bob)
+    users(s, alice, bob)
     sent = call(s, alice, bob.name)
     received = bob.expect("INVITE")
     bob.reply(received, 180)
@@ -214,7 +202,7 @@ def test_cancelled_call(s: Scene) -> None:
 def test_trusted_address(s: Scene) -> None:
     """Who calls from an address of group 1 needs no password; the table is read again by RPC."""
     alice, bob = phones(s, "alice", "bob")
-    signed_in(s, bob)
+    users(s, bob)
     insert(s, "address", grp=1, ip_addr="127.0.0.1", mask=32, port=alice.port)
     s.note(rpc(s, "permissions.addressReload"))
     sent = invite(alice, bob.name)
@@ -228,7 +216,7 @@ def test_trusted_address(s: Scene) -> None:
 def test_alias(s: Scene, target: str) -> None:
     """An alias leads to a user of the domain, or out of it."""
     alice, bob, gateway = phones(s, "alice", "bob", "gateway")
-    signed_in(s, alice, bob)
+    users(s, alice, bob)
     alias = f"alias.{s.name}"
     where = target.format(bob=bob.name, gateway=gateway.host)
     user, host = where.removeprefix("sip:").split("@")
@@ -245,7 +233,7 @@ def test_alias(s: Scene, target: str) -> None:
 def test_unknown_user(s: Scene) -> None:
     """Neither an alias nor registered."""
     alice = phone(s, "alice")
-    signed_in(s, alice)
+    users(s, alice)
     sent = call(s, alice, f"unknown.{s.name}")
     alice.ack(sent, alice.expect(404))
     note_accounting(s)
@@ -255,7 +243,7 @@ def test_unknown_user(s: Scene) -> None:
 def test_speed_dial(s: Scene, what: str) -> None:
     """Two digits, that each user has his own list of."""
     alice, bob = phones(s, "alice", "bob")
-    signed_in(s, alice, bob)
+    users(s, alice, bob)
     insert(
         s, "speed_dial", username=alice.name, domain=DOMAIN, sd_username="22", sd_domain=DOMAIN,
         new_uri=f"sip:{bob.name}@{DOMAIN}",

@@ -29,8 +29,9 @@ from .sip import Sip
 STOCK = Path("/etc/kamailio/kamailio.cfg")
 DOMAIN = "example.test"
 PASSWORD = "secret"
+NONCE = r'nonce="[^"]*"'
 
-_ACC_COLUMNS = ("src_user", "src_domain", "src_ip", "dst_ouser", "dst_user", "dst_domain")
+ACC_COLUMNS = ("src_user", "src_domain", "src_ip", "dst_ouser", "dst_user", "dst_domain")
 _DATABASE = """loadmodule "db_sqlite.so"
 #!define DBURL "sqlite:///@DIR@/kamailio.db"
 """
@@ -50,7 +51,7 @@ def make_database(path: Path) -> None:
     with sqlite3.connect(path) as made:
         made.execute("PRAGMA journal_mode = WAL")  # cases read while servers write
         for table in ("acc", "missed_calls"):
-            for column in _ACC_COLUMNS:
+            for column in ACC_COLUMNS:
                 made.execute(f"ALTER TABLE {table} ADD COLUMN {column} VARCHAR(128) NOT NULL DEFAULT ''")
     made.close()
 
@@ -185,6 +186,26 @@ def with_credentials(agent: Agent, challenged: Sip, reply: Sip, **changes: Any) 
     return Sip(text)
 
 
+def signed_in(s: Scene, *agents: Agent) -> None:
+    """Register users with their passwords."""
+    s.mask(NONCE)
+    for agent in agents:
+        sent = agent.request(
+            "REGISTER", uri=f"sip:{DOMAIN}", user=agent.name, headers=f"Contact: {contact_of(agent)}\nExpires: 600"
+        )
+        with_credentials(agent, sent, agent.expect(401))
+        agent.expect(200, "REGISTER")
+
+
+def call(s: Scene, alice: Agent, user: str) -> Sip:
+    """An INVITE that is authenticated; as it was sent the second time."""
+    s.mask(NONCE)
+    sent = invite(alice, user)
+    challenge = alice.expect(407)
+    alice.ack(sent, challenge)
+    return with_credentials(alice, sent, challenge)
+
+
 # -- the server's side
 
 
@@ -212,13 +233,18 @@ def subscribers(scene: Scene, *agents: Agent, domain: str = DOMAIN) -> None:
         insert(scene, "subscriber", username=agent.name, domain=domain, password=PASSWORD)
 
 
+def wait_for(count: int, find: Callable[[], list[Any]]) -> list[Any]:
+    """What is found, once it is so many or time is up."""
+    deadline = time.monotonic() + PATIENCE
+    while len(found := find()) < count and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return found
+
+
 def note_rows(scene: Scene, count: int, query: str, *values: Any) -> None:
     """Note what a query finds, once that is `count` rows or time is up."""
     connection = database(scene)
-    deadline = time.monotonic() + PATIENCE
-    while len(rows := connection.execute(query, values).fetchall()) < count and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for row in rows:
+    for row in wait_for(count, lambda: connection.execute(query, values).fetchall()):
         scene.note(str(row))
     connection.close()
 
