@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import sys
 from pathlib import Path
 
 import click
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kamailio_py import __version__
 from kamailio_py.bench import compare, interpreter, machine, measure, page, samples, scenario, servers, table
@@ -170,19 +171,24 @@ def measured(plan: Plan) -> samples.Report:
     own = interpreter.describe(sys.executable)
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=20),
         TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
     # A display that refreshes in a thread of its own would disturb the generator.
     with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
+        begun = itertools.count()
         task = progress.add_task("the generator's own ceiling", total=plan.turns)
 
         def say(turn: int, kind: servers.Kind, one: scenario.Scenario, how_far: str) -> None:
             text = f"round {turn + 1} of {plan.rounds}: {one.name}, {kind.name}"
             if not (how_far or progress.console.is_terminal):
                 click.echo(text, err=True)
-            progress.update(task, description=f"{text}, {how_far}" if how_far else text, advance=not how_far)
+            if how_far:
+                progress.update(task, description=f"{text}, {how_far}")
+            else:
+                progress.update(task, description=text, completed=next(begun))
             progress.refresh()
 
         progress.refresh()
@@ -195,7 +201,10 @@ def measured(plan: Plan) -> samples.Report:
         commit=commit,
         version=__version__,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        options={"rounds": plan.rounds, "seconds": plan.seconds, "cfg": str(plan.cfg or ""), "rates": list(plan.rates)},
+        options={
+            "rounds": plan.rounds, "seconds": plan.seconds, "cfg": str(plan.cfg or ""), "rates": list(plan.rates),
+            "suspended": plan.most_suspended,
+        },
         servers={
             kind.name: {
                 "command": list(kind.command), "version": kind.version,

@@ -111,6 +111,8 @@ def warnings(before: Report, after: Report) -> list[str]:
             found.append(
                 f"{name} ran on Python {then['version']} ({then['build']}) and {now['version']} ({now['build']})"
             )
+    if before.options["suspended"] != after.options["suspended"]:
+        found.append("not as many were suspended at the most")
     if before.options["seconds"] != after.options["seconds"]:
         found.append(f"stretches of {before.options['seconds']:g} s and of {after.options['seconds']:g} s")
     return found

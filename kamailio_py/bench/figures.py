@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from kamailio_py.bench.histogram import Histogram
-from kamailio_py.bench.samples import Samples, Scaled, Step
+from kamailio_py.bench.samples import Held, Samples, Scaled, Step
 
 BUSY = 0.9
 """The generator's share of a core from which on it, not the server, may be what limits a rate."""
@@ -57,6 +57,12 @@ def limited_by_generator(samples: Samples) -> bool:
 def speedup(counts: list[Scaled]) -> float:
     """How much more the most receivers manage than the fewest."""
     return counts[-1].rate / counts[0].rate
+
+
+def most_held(samples: Samples) -> list[Held]:
+    """What was found with the most that were suspended, of each round that came so far."""
+    most = max((held.count for counts in samples.held for held in counts), default=0)
+    return [held for counts in samples.held for held in counts if held.count == most]
 
 
 def by_cpu(counts: list[Scaled]) -> float:
@@ -126,17 +132,14 @@ SPEEDUP = Measure(
 )
 BY_CPU = Measure("the same by CPU", "x", True, lambda samples: [by_cpu(one) for one in samples.scaled if len(one) > 1])
 HELD_SHARED = Measure(
-    "shared memory, each suspended",
-    "B",
-    False,
-    lambda samples: [counts[-1].shared_each for counts in samples.held if counts],
+    "shared memory, each suspended", "B", False, lambda samples: [held.shared_each for held in most_held(samples)]
 )
 HELD_PROBE = Measure(
     "CPU of a request while all are suspended", "us", False,
-    lambda samples: [counts[-1].probe_us for counts in samples.held if counts],
+    lambda samples: [held.probe_us for held in most_held(samples)],
 )  # fmt: skip
 HELD_SUSPEND = Measure(
-    "CPU of suspending one", "us", False, lambda samples: [counts[-1].suspend_us for counts in samples.held if counts]
+    "CPU of suspending one", "us", False, lambda samples: [held.suspend_us for held in most_held(samples)]
 )
 
 COMPARED = (

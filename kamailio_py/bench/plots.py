@@ -22,7 +22,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from kamailio_py.bench import figures
 from kamailio_py.bench.histogram import Histogram
-from kamailio_py.bench.samples import Measured, Report, Samples
+from kamailio_py.bench.samples import Held, Measured, Report, Samples
 from kamailio_py.bench.table import LOADED, usable
 
 COLOURS = ("#1f6f9f", "#c1553b", "#7f8f3a", "#6b5b95", "#b8860b")
@@ -255,13 +255,21 @@ def suspended(report: Report) -> list[str]:
 def _held_memory(samples: Samples) -> tuple[list[float], list[float]]:
     across: list[float] = [0]
     up = [0.0]
-    for counts in zip(*samples.held, strict=False):
-        added = counts[0].count - across[-1]
-        up.append(up[-1] + median(held.shared_each for held in counts) * added / (1 << 20))
-        across.append(counts[0].count)
+    for count, found in _held(samples):
+        up.append(up[-1] + median(held.shared_each for held in found) * (count - across[-1]) / (1 << 20))
+        across.append(count)
     return across, up
 
 
 def _held_cpu(samples: Samples) -> tuple[list[float], list[float]]:
-    counts = list(zip(*samples.held, strict=False))
-    return [held[0].count for held in counts], [median(one.probe_us for one in held) for held in counts]
+    counts = _held(samples)
+    return [count for count, _ in counts], [median(held.probe_us for held in found) for _, found in counts]
+
+
+def _held(samples: Samples) -> list[tuple[int, list[Held]]]:
+    """By how many are suspended, what was found in the rounds."""
+    made: dict[int, list[Held]] = {}
+    for counts in samples.held:
+        for held in counts:
+            made.setdefault(held.count, []).append(held)
+    return sorted(made.items())

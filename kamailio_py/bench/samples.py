@@ -109,6 +109,7 @@ class Samples:
     started: list[float] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     repeated: int = 0
 
     def count(self, what: str, outcome: Outcome) -> None:
@@ -118,6 +119,11 @@ class Samples:
         elif outcome.lost:
             where = f", {outcome.dropped} of them by the generator's own socket" if outcome.dropped else ""
             self.problem(f"{what}: {outcome.lost} of {outcome.sent} lost{where}")
+
+    def note(self, text: str) -> None:
+        """Note what could not be measured, though everything else can be used."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def problem(self, text: str) -> None:
         if text not in self.problems:

@@ -42,6 +42,7 @@ class Scenario:
     delay_ms: float = 0
     rates: list[float | str] = field(default_factory=lambda: [1000, HALF])
     counts: list[int] = field(default_factory=lambda: [100, 5000, 20000])
+    holds: float = 0
     receivers: list[int] = field(default_factory=lambda: [1, 2])
     watch: float = 3
     caller: str = ""

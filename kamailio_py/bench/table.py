@@ -187,8 +187,8 @@ def suspended(report: Report) -> Table | None:
         return None
     made = _table(report, "Suspended at once")
     for one in found:
-        counts = [held.count for samples in one.servers.values() for held in (samples.held[:1] or [[]])[0]]
-        for count in dict.fromkeys(counts):
+        counts = {held.count for samples in one.servers.values() for rounds in samples.held for held in rounds}
+        for count in sorted(counts):
             for title, take, show in (
                 ("CPU of a request meanwhile", "probe_us", microseconds),
                 ("CPU of suspending one", "suspend_us", microseconds),
@@ -321,6 +321,8 @@ def verdict(report: Report) -> RenderableType:
         elif one.incomplete:
             lines.append(Text(f"{name}: latencies are not reported:", style="bold red"))
             lines += [Text(f"  {text}") for text in one.incomplete]
+    for name, one in report.scenarios.items():
+        lines += [Text(f"{name}: {who}: {text}") for who, samples in one.servers.items() for text in samples.notes]
     repeated = {name: sum(one.servers[name].repeated for one in report.scenarios.values()) for name in report.servers}
     if any(repeated.values()):
         told = ", ".join(f"{name} {count}" for name, count in repeated.items() if count)

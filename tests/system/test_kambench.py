@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,15 @@ def test_wrong_answers_are_refused() -> None:
 def test_what_does_not_stay_suspended_is_refused() -> None:
     found = measured(stub(), what="suspend-capacity")
     assert found.problems == ["stub: the first ones went on already while 100 were being suspended"]
+
+
+def test_a_server_too_slow_to_suspend_so_many_in_time_is_noted() -> None:
+    """The cfg would hold them for 0.2 s, and the server comes back to us after 0.3."""
+    one = replace(scenario.load("suspend-capacity"), holds=0.2)
+    plan = measure.Plan([stub("--delay", "300")], [one], rounds=1, seconds=0.3, settle=0.05)
+    found = measure.run(plan, lambda *what: None)[one.name].servers["stub"]
+    assert found.problems == []
+    assert found.notes == ["100 could not be suspended within 0.2 s"]
 
 
 def test_servers_that_answer_differently_are_refused() -> None:
