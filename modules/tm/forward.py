@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-NO_AUTO_100, NO_ERROR_REPLY, NO_DNS_FAILOVER = 1, 2, 4
-"""Bits of t_relay_to()'s flags."""
+NO_AUTO_100, NO_ERROR_REPLY = 1, 2
+"""Bits of t_relay_to()'s flags; 4, no DNS failover, means nothing where a next hop is given."""
 
 
 class Forward:
@@ -67,6 +67,8 @@ class Forward:
             result = tm.canceling.relay(ctx)
             return self._failed(ctx, result) if result < 0 else result
         if t is None:
+            if msg.method != "INVITE":
+                flags = 0  # there is nothing yet to put them on, and they are forgotten, as by Kamailio
             made = tm.server.newtran(ctx)
             if made < 0:
                 return made
@@ -81,8 +83,6 @@ class Forward:
             t.set_flags(0, Flag.AUTO_INV_100)
         if flags & NO_ERROR_REPLY:
             t.set_flags(Flag.DISABLE_INTERNAL_REPLY, 0)
-        if flags & NO_DNS_FAILOVER:
-            t.set_flags(Flag.DISABLE_FAILOVER, 0)
         if t.flags & (Flag.INVITE | Flag.AUTO_INV_100) == Flag.INVITE | Flag.AUTO_INV_100 and t.status < 100:
             done = t.done
             tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)

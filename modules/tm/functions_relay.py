@@ -137,13 +137,12 @@ class RelayFunctions:
 
     @function("t_relay_to", RELAY_TO, routes=RELAYING)
     def t_relay_to_one(self, ctx: Context, where: int | str) -> int:
-        """With flags (1 no 100, 2 no error reply, 4 no DNS failover) or with a next hop."""
-        if isinstance(where, int):
-            return self.forward.relay(ctx, flags=where)
-        return self._to_uri(ctx, where)
+        """With a next hop; flags alone are forgotten by 5.6.3, they count behind a next hop only."""
+        return self.forward.relay(ctx) if isinstance(where, int) else self._to_uri(ctx, where)
 
     @function("t_relay_to", PROXY, RAW, routes=RELAYING)
     def t_relay_to_both(self, ctx: Context, where: str, flags: str) -> int:
+        """With a next hop and flags: 1 no 100, 2 no error reply."""
         return self._to_uri(ctx, where, flags=_number(flags) or 0)
 
     # copies whose replies go nowhere

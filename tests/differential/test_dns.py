@@ -12,7 +12,7 @@ from kit.name_server import NameServer
 from kit.room import Room
 from kit.scene import Scene
 
-pytestmark = pytest.mark.own_network
+pytestmark = [pytest.mark.own_network, pytest.mark.timeout(300)]  # the first test is due when all have run
 
 ZONE = NameServer({}, "127.0.0.1", 0)
 
@@ -517,6 +517,35 @@ def test_not_wanted(s: Scene) -> None:
     stops(bob)
     carol.reply(carol.expect("MESSAGE"), 200)
     alice.expect(200)
+
+
+@failover.case(
+    """route[relay_flags] {
+    if ($hdr(X-Flags) == "t_newtran") { t_newtran(); t_set_disable_failover(1); t_relay(); }
+    else if ($hdr(X-Flags) == "1") { t_relay_to("1"); }
+    else if ($hdr(X-Flags) == "2") { t_relay_to("2"); }
+    else { t_relay_to("4"); }
+}"""
+)
+def test_relay_flags(s: Scene) -> None:
+    """Flags of t_relay_to() do nothing without a next hop."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    alice.request("MESSAGE", uri=domain.uri(), headers="X-Flags: 4")
+    stops(bob)
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
+    alice.request("MESSAGE", uri=domain.uri(), headers="X-Flags: t_newtran")
+    stops(bob)
+    alice.expect(500)
+    alice.request("MESSAGE", uri=domain.uri("none.@"), headers="X-Flags: 2")
+    alice.expect(478)
+    invite = alice.request("INVITE", uri=domain.uri(), headers="X-Flags: 1")
+    alice.expect(100)
+    bob.reply(bob.expect("INVITE"), 486)
+    alice.ack(invite, alice.expect(486))
+    bob.expect("ACK")
 
 
 @failover.case(case("from_which_socket"))

@@ -24,7 +24,7 @@ INSIDE = "KAMAILIO_OWN_NETWORK"
 """In the environment of the second pytest: the file for its outcomes."""
 RESOLV_CONF = "nameserver 127.0.0.1\nsearch search.test\noptions timeout:1 attempts:1\n"
 HOSTS = "127.0.0.1 localhost\n127.0.0.1 in-hosts.test\n"
-LIMIT = 100
+LIMIT = 280
 """Seconds that all tests of one file may take."""
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
 
