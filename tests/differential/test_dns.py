@@ -314,8 +314,9 @@ def test_counted(s: Scene) -> None:
 
 # NAPTR
 
-naptr = Room("dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes")
-by_the_rfc = Room("dns_naptr_rfc", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes\ndns_naptr_ignore_rfc=no")
+naptr = Room(
+    "dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes", modules="ctl cfg_rpc", params=CONTROL
+)
 
 
 def both_ways(s: Scene, prefer: str) -> tuple[Domain, Agent, Agent]:
@@ -350,11 +351,13 @@ def test_preferred_transport(s: Scene) -> None:
     reaches(s, domain, bob)
 
 
-@by_the_rfc.case(case("order_of_the_domain"))
+@naptr.case(case("order_of_the_domain"))
 def test_order_of_the_domain(s: Scene) -> None:
     domain, _, carol = both_ways(s, "tcp")
+    rpc(s, "cfg.set_now_int", "core", "dns_naptr_ignore_rfc", "0")
     reaches(s, domain, carol)
     reaches(s, domain, carol)
+    rpc(s, "cfg.set_now_int", "core", "dns_naptr_ignore_rfc", "1")
 
 
 @naptr.case(case("only_over_tcp"))
@@ -594,9 +597,9 @@ def test_asked_again(s: Scene) -> None:
 
 reparsed = Room(
     "dns_failover_anew",
-    listen=("udp:127.0.0.2",),
-    globals_=f"{FAILOVER}use_dst_blocklist=yes\n",
-    modules="ctl uac",
+    listen=("udp:127.0.0.2", "tcp:127.0.0.1"),
+    globals_=f"{FAILOVER}use_dst_blocklist=yes\ndns_try_naptr=yes\n",
+    modules="ctl",
     params=f"""{CONTROL}
 modparam("tm", "reparse_on_dns_failover", 0)
 modparam("tm", "dns_reuse_rcv_socket", 1)
@@ -701,10 +704,7 @@ def test_of_our_own(s: Scene) -> None:
     s.wait_log("answered")
 
 
-by_naptr = Room("dns_failover_naptr", listen=("tcp:127.0.0.1",), globals_=f"{FAILOVER}dns_try_naptr=yes\n")
-
-
-@by_naptr.case(case("other_transport"))
+@reparsed.case(case("other_transport"))
 def test_other_transport(s: Scene) -> None:
     """Once the places of one transport are used up, those of the next NAPTR record are tried."""
     domain, bob, carol = both_ways(s, "udp")
@@ -716,7 +716,7 @@ def test_other_transport(s: Scene) -> None:
     domain.note_asked()
 
 
-@by_naptr.case(case("naptr_and_transport"))
+@reparsed.case(case("naptr_and_transport"))
 def test_naptr_and_transport(s: Scene) -> None:
     domain, bob, carol = both_ways(s, "udp")
     reaches(s, domain, carol, ";transport=tcp")
