@@ -10,17 +10,19 @@ commands    RPC
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import KEMI, NOT_YET
+from kamailio_py.config.without_effect import KEMI, NOT_YET, ONE_TIMER
 from kamailio_py.log import get_logger
 from kamailio_py.module import CfgVariable, ModuleError, Param, function, pvar
 from kamailio_py.modules.dispatcher.commands import Commands
 from kamailio_py.modules.dispatcher.loading import Loading
 from kamailio_py.modules.dispatcher.loads import Loads
 from kamailio_py.modules.dispatcher.probing import Probing, parse_codes
+from kamailio_py.modules.dispatcher.resolving import FROM_TIME_TO_TIME, Resolving
 from kamailio_py.modules.dispatcher.select import LOAD, PARALLEL, Selector
 from kamailio_py.modules.dispatcher.sets import Destination, Sets
 from kamailio_py.modules.dispatcher.states import States, parse_state
@@ -89,10 +91,10 @@ class Dispatcher(Loading, Commands):
     outbound_proxy = Param(str)
     ds_default_socket = Param(str)
     ds_default_sockname = Param(str)
-    ds_timer_mode = Param(int, 0, unused=NOT_YET)
+    ds_timer_mode = Param(int, 0, unused=ONE_TIMER)
     event_callback = Param(str, unused=KEMI)
-    ds_dns_mode = Param(int, 1, unused=NOT_YET)
-    ds_dns_interval = Param(int, 600, unused=NOT_YET)
+    ds_dns_mode = Param(int, 1)
+    ds_dns_interval = Param(int, 600)
     ds_dns_ttl = Param(int, 0, unused=NOT_YET)
 
     def mod_init(self) -> None:
@@ -106,7 +108,10 @@ class Dispatcher(Loading, Commands):
         except ValueError as error:
             raise ModuleError(f"bad parameter: {error}") from None
         self._default = self._default_socket()
-        self.sets = Sets(core, "none=yes" if self.ds_attrs_none else "")
+        self.resolving = Resolving(core, self.ds_dns_mode)
+        self.sets = Sets(core, self.resolving.at_load, "none=yes" if self.ds_attrs_none else "")
+        if self.ds_dns_mode & FROM_TIME_TO_TIME:
+            core.register_timer(lambda: self.resolving.refresh(self.sets), self.ds_dns_interval)
         self.states = States(self)
         self.selector = Selector(self)
         self.loads: Loads | None = None
@@ -370,19 +375,23 @@ class Dispatcher(Loading, Commands):
                 return -1
             address = self.core.addresses.resolve(uri.host) or ""
             port, proto = uri.port or 5060, uri.param("transport") or ""
+        always = self.resolving.always
         with self.sets as sets:
-            for dests in sets.values():
-                if number not in (-1, dests.id):
-                    continue
-                for one in dests.destinations:
-                    if (
-                        one.address == address
-                        and (mode & NO_PORT or one.port == port)
-                        and (mode & NO_PROTO or one.proto in ("", proto))
-                        and not (mode & ACTIVE_ONLY and not self.sets.is_usable(one))
-                    ):
-                        self._matched(ctx, dests.id, one)
-                        return 1
+            found = (
+                (dests.id, one)
+                for dests in sets.values()
+                if number in (-1, dests.id)
+                for one in dests.destinations
+                if (always or one.address == address)
+                and (mode & NO_PORT or one.port == port)
+                and (mode & NO_PROTO or one.proto in ("", proto))
+                and not (mode & ACTIVE_ONLY and not self.sets.is_usable(one))
+            )
+            likely = list(found) if always else list(islice(found, 1))
+        for id, one in likely:
+            if not always or self.resolving.leads_to(one, address):
+                self._matched(ctx, id, one)
+                return 1
         return -1
 
     def _matched(self, ctx: Context, number: int, one: Destination) -> None:

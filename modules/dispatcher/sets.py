@@ -9,7 +9,7 @@ date.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kamailio_py.log import get_logger
@@ -73,15 +73,17 @@ class Destination:
     """One destination as a process has it; its state is in shared memory at `offset`."""
 
     __slots__ = (
-        "address", "attrs", "duid", "host", "maxload", "named", "offset", "port", "priority", "proto", "rweight", "uri",
-        "weight",
+        "address", "attrs", "duid", "host", "maxload", "named", "offset", "port", "priority", "proto", "resolvable",
+        "rweight", "uri", "weight",
     )  # fmt: skip
 
-    def __init__(self, uri: str, priority: int, attrs: str, address: str, offset: int) -> None:
+    def __init__(self, uri: str, priority: int, attrs: str, address: str | None, offset: int) -> None:
+        """`address` is "" if it is not known, None if nobody is to ask for it."""
         self.uri = uri
         self.priority = priority
         self.attrs = attrs
-        self.address = address
+        self.address = address or ""
+        self.resolvable = address is not None
         self.offset = offset
         parsed = Uri.parse(uri)
         self.host = parsed.host
@@ -138,9 +140,11 @@ def parse_line(line: str) -> Entry | None:
 class Sets:
     """See the head of the file."""
 
-    def __init__(self, core: Core, default_attrs: str = "") -> None:
+    def __init__(self, core: Core, resolve: Callable[[str], str], default_attrs: str = "") -> None:
+        """`resolve(uri)` gives the address of a destination, or ""."""
         shm = core.shm
         self._core = core
+        self._resolve = resolve
         self._arena = shm.arena
         self._memory = shm.memory
         self.u32, self.u64 = shm.u32, shm.u64
@@ -256,7 +260,7 @@ class Sets:
                     size = DestinationState.SIZE
                     self._memory[state : state + size] = self._memory[old.offset : old.offset + size]
                 self.u32[(state + DestinationState.flags) >> 2] = entry.flags & ~NO_DNS
-                address = "" if entry.flags & NO_DNS else self._resolve(entry.uri)
+                address = None if entry.flags & NO_DNS else self._resolve(entry.uri)
                 destinations.append((entry.uri, entry.priority, entry.attrs, address, state))
             if len(destinations) < len(members):
                 break
@@ -297,6 +301,23 @@ class Sets:
         self._core.random.shuffle(slots)
         return slots
 
-    def _resolve(self, uri: str) -> str:
-        """The address of a destination, "" if it has none."""
-        return self._core.addresses.resolve(Uri.parse(uri).host) or ""
+    def set_addresses(self, addresses: dict[str, str]) -> None:
+        """Give destinations, by their URIs, other addresses; their states stay."""
+        with self:
+            old = self.u64[(self._head + Head.data) >> 3]
+            data = marshal.loads(self._arena.load(old)) if old else []
+            fresh = [
+                (
+                    number,
+                    offset,
+                    weights,
+                    [(one[0], one[1], one[2], addresses.get(one[0], one[3]), one[4]) for one in ones],
+                )
+                for number, offset, weights, ones in data
+            ]
+            block = self._arena.store(marshal.dumps(fresh), self._lists) if fresh != data else 0
+            if block:
+                self.u64[(self._head + Head.data) >> 3] = block
+                self.u64[(self._head + Head.version) >> 3] += 1
+                self._read()
+                self._arena.free(old)

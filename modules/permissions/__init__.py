@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, PVAR, STR, Argument, Fixup
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import MEMORY
 from kamailio_py.db.database import Database
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.shared_value import SharedValue
@@ -72,7 +72,7 @@ class Permissions(Module):
     max_subnets = Param(int, 512)
     load_backends = Param(int, 0xFFFF)
     reload_delta = Param(int, 5)
-    trusted_cleanup_interval = Param(int, 60, unused=NOT_YET)
+    trusted_cleanup_interval = Param(int, 60, unused=MEMORY)
 
     def __init__(self, core: Any) -> None:
         super().__init__(core)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import BEFORE_FORKING, ORACLE
 from kamailio_py.engine.unique_ids import UniqueIds
 from kamailio_py.log import get_logger
 from kamailio_py.module import Command, Module, ModuleError, Param, Rank, commands_of
@@ -61,14 +61,14 @@ class Usrloc(Module):
     db_update_as_insert = Param(int, 0)
     db_check_update = Param(int, 0)
     db_ops_ruid = Param(int, 1)
-    db_raw_fetch_type = Param(int, 0, unused=NOT_YET)
+    db_raw_fetch_type = Param(int, 0, unused=ORACLE)
     db_insert_null = Param(int, 0)
     db_timer_clean = Param(int, 0)
     db_clean_tcp = Param(int, 0)
     expires_type = Param(int, 0)
     version_table = Param(int, 1)
     fetch_rows = Param(int, 2000)
-    load_rank = Param(int, 1, unused=NOT_YET)
+    load_rank = Param(int, 1, unused=BEFORE_FORKING)
     server_id_filter = Param(int, 0)
     rm_expired_delay = Param(int, 0)
     skip_remote_socket = Param(int, 0)

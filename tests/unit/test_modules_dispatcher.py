@@ -17,6 +17,7 @@ from kit.rpc import invoke
 from kit.sip import Sip, build_reply
 
 from kamailio_py.db.tables import create_sqlite
+from kamailio_py.engine.addresses import Addresses
 from kamailio_py.module import ModuleError
 from kamailio_py.modules.dispatcher.probing import parse_codes
 from kamailio_py.modules.dispatcher.select import string_hash, uri_hash
@@ -228,3 +229,34 @@ def test_hashes_of_uris(text: str) -> None:
     if ":50" not in text:
         assert uri_hash(f"{text}:5060", 0) == found
         assert uri_hash(f"{text}:5070", 0) != found
+
+
+@pytest.mark.parametrize(
+    ("mode", "at_once", "later"), [(1, False, False), (2, True, True), (4, False, True), (6, True, True)]
+)
+def test_when_names_of_destinations_are_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, at_once: bool, later: bool
+) -> None:
+    names = {"a.test": "10.0.0.1", "b.test": "10.0.0.2", "never.test": "10.0.0.8"}
+    monkeypatch.setattr(Addresses, "resolve", lambda addresses, host: names.get(host, host))
+    routes = 'request_route { ds_is_from_list("1"); sl_send_reply("200", "$rc"); }'
+    (tmp_path / "list").write_text("1 sip:a.test\n1 sip:b.test:5070\n1 sip:never.test 16\n")
+    params = f'''
+modparam("dispatcher", "list_file", "{tmp_path}/list")
+modparam("dispatcher", "ds_dns_mode", {mode})
+modparam("dispatcher", "ds_dns_interval", 100)
+'''
+    with Local(f"{MODULES}{params}{routes}") as server:
+
+        def is_from(host: str) -> bool:
+            [reply] = server.inject(request("OPTIONS", call_id=host), host=host, port=5060)
+            return " 1\r\n" in reply
+
+        assert is_from("10.0.0.1")
+        names["a.test"] = "10.0.0.9"
+        assert is_from("10.0.0.9") is at_once
+        assert is_from("10.0.0.1") is not at_once
+        server.advance(101, step=1)
+        assert is_from("10.0.0.9") is later
+        assert not is_from("10.0.0.8")
+        assert server.core.shm.check() == []
