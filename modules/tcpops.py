@@ -137,6 +137,19 @@ class Tcpops(Module):
         self._connections.set_flags(number, CLOSED_EVENT)
         return 1
 
+    # the connection that a request is sent over
+
+    @function("tcp_set_otcpid", INT)
+    def set_otcpid(self, ctx: Context, number: int) -> int:
+        ctx.msg.otcpid = number
+        return 1
+
+    @function("tcp_set_otcpid_flag", INT)
+    def set_otcpid_flag(self, ctx: Context, on: int) -> int:
+        """Whether it counts, also when the destination is changed later."""
+        ctx.msg.use_otcpid = bool(on)
+        return 1
+
     # keepalive
 
     @function("tcp_keepalive_enable", INT, INT, INT, routes=WITH_MESSAGE)

@@ -12,6 +12,7 @@ MEMORY = "sizes or watches memory of C that Python manages itself: allocators, b
 BEFORE_FORKING = "says which process loads what here is loaded before there are processes"
 ONE_TIMER = "chooses a timer process; here regular work never shares one with the timers of transactions"
 ORACLE = "chooses SQL for Oracle, for which there is no driver here"
+REFERENCES = "looks whether a slow route outlived its transaction; here a reference keeps the one it works on"
 OPENSSL = "a detail of OpenSSL that Python's ssl module does not reach"
 RAW_SOCKETS = "datagrams are sent by the kernel's UDP, not through raw sockets"
 SAME = "has no effect in Kamailio 5.6.3 as Debian builds it either"

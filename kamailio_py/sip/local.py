@@ -11,31 +11,47 @@ def _hop_request(invite: str, method: str, to: str, headers: str, prefix: str) -
     """A request that follows an INVITE we sent, hop by hop: its top Via and what identifies it, in its order."""
     msg = Message(invite)
     out = [f"{method} {msg.ruri} {msg.version}\r\n"]
-    via_done = False
+    via_done = length_done = False
     for i, name in enumerate(msg.names):
         if name == "via":
             if not via_done:
                 via_done = True
                 out.append(_ended(msg.raw(i)))
+        elif name == "content-length":
+            length_done = True
+            out.append("Content-Length: 0\r\n")
         elif name == "cseq":
-            line = msg.raw(i).rstrip("\r\n")
-            out.append(line[: line.rindex(msg.cseq_method)] + method + "\r\n")
+            out.append(_cseq(msg, i, method))
         elif name == "to" and to:
             out.append(to)
         elif name in _KEPT or (prefix and msg.name_text(i).startswith(prefix)):
             out.append(_ended(msg.raw(i)))
-    out.append(f"Content-Length: 0\r\n{headers}\r\n")
+    if not length_done:
+        out.append("Content-Length: 0\r\n")
+    out.append(f"{headers}\r\n")
     return "".join(out)
+
+
+def _cseq(msg: Message, i: int, method: str) -> str:
+    line = msg.raw(i).rstrip("\r\n")
+    return line[: line.rindex(msg.cseq_method)] + method + "\r\n"
 
 
 def _ended(line: str) -> str:
     return line if line.endswith("\n") else line + "\r\n"
 
 
-def build_ack(invite: str, reply: Message, headers: str = "") -> str:
-    """The ACK for a reply of 300 or more to an INVITE we sent as `invite`; its To is the reply's."""
+def _to(reply: Message) -> str:
     i = reply.find("to")
-    return _hop_request(invite, "ACK", _ended(reply.raw(i)) if i >= 0 else "", headers, "")
+    return _ended(reply.raw(i)) if i >= 0 else ""
+
+
+def build_ack(invite: str, reply: Message, headers: str = "", prefix: str = "") -> str:
+    """The ACK for a reply of 300 or more to an INVITE we sent as `invite`; its To is the reply's.
+
+    `headers` and `prefix` as in `build_cancel`.
+    """
+    return _hop_request(invite, "ACK", _to(reply), headers, prefix)
 
 
 def build_cancel(invite: str, headers: str = "", prefix: str = "") -> str:
@@ -45,6 +61,24 @@ def build_cancel(invite: str, headers: str = "", prefix: str = "") -> str:
     tm's parameter ac_extra_hdrs says.
     """
     return _hop_request(invite, "CANCEL", "", headers, prefix)
+
+
+def build_hop_of_received(
+    received: Message, invite: str, method: str, user_agent: str, headers: str = "", reply: Message | None = None
+) -> str:
+    """ACK (of `reply`) or CANCEL as it was made before INVITEs were read once more: from the one that was received.
+
+    Of the one that was sent, `invite`, it has the URI and the Via; `user_agent` and `headers` are header lines.
+    """
+    sent = Message(invite)
+    out = [f"{method} {sent.ruri} {sent.version}\r\n", _ended(sent.raw(sent.find("via")))]
+    for name in ("from", "call-id", "to"):
+        to = _to(reply) if name == "to" and reply is not None else ""
+        out.append(to or _ended(received.raw(received.find(name))))
+    out += [_cseq(received, received.find("cseq"), method), "Max-Forwards: 70\r\n"]
+    out += [_ended(received.raw(i)) for i, name in enumerate(received.names) if name == "route"]
+    out.append(f"{user_agent}Content-Length: 0\r\n{headers}\r\n")
+    return "".join(out)
 
 
 def build_request(

@@ -24,6 +24,7 @@ STATE = (
     "script_flags", "force_rport", "add_local_rport", "set_global_address", "set_global_port", "udp_mtu_proto",
     "reply_no_connect", "reply_close", "forward_no_connect", "forward_close", "no_reply", "rr_added", "reply_body",
     "add_srvid", "multipart", "via_params", "new_contact", "new_cseq",
+    "otcpid", "use_otcpid",
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
 
@@ -70,6 +71,8 @@ class Message(MessageValues):
     via_params: str = ""
     new_contact: str = ""  # the URI that was put in the place of the first contact's
     new_cseq: str = ""  # the CSeq number to send it with
+    otcpid: int = 0  # the connection to send it over
+    use_otcpid: bool = False  # whether that counts
     src_proto: str = ""
     time: float = 0.0
     connection: int = 0

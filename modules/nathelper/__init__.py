@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, PVAR, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import NOT_YET
+from kamailio_py.config.without_effect import RAW_SOCKETS
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, Rank, RpcFault, function, pvar, rpc
 from kamailio_py.modules.nathelper import sdp
@@ -66,9 +66,9 @@ class Nathelper(Module):
     sipping_bflag = Param(int, -1)
     natping_disable_bflag = Param(int, -1)
     natping_processes = Param(int, 1)
-    natping_socket = Param(str, unused=NOT_YET)
+    natping_socket = Param(str, unused=RAW_SOCKETS)
     keepalive_timeout = Param(int, 0)
-    udpping_from_path = Param(int, 0, unused=NOT_YET)
+    udpping_from_path = Param(int, 0, unused=RAW_SOCKETS)
     append_sdp_oldmediaip = Param(int, 1)
     filter_server_id = Param(int, 0)
     nat_addr_mode = Param(int, 1)

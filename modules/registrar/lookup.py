@@ -136,6 +136,8 @@ class Lookup:
         msg.ruid = contact.ruid
         if contact.user_agent:
             msg.location_ua = contact.user_agent
+        if contact.tcpconn_id > 0:
+            msg.otcpid = contact.tcpconn_id
         msg.q = contact.q if contact.q >= 0 else None
         msg.branch_flags |= contact.cflags
         socket = self._socket(contact)

@@ -9,7 +9,7 @@ from kamailio_py.modules.tm.cell import Branch, Cell
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import branch_param
-from kamailio_py.sip.local import build_ack, build_request
+from kamailio_py.sip.local import build_ack, build_hop_of_received, build_request
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.request import via_line
 
@@ -28,24 +28,28 @@ class Acks:
 
     def send_hop(self, t: Transaction, number: int, reply: Message) -> None:
         """Acknowledge a reply >= 300 to the next hop; every copy of it, for the last ACK may have been lost."""
+        tm = self.tm
         text = t.branch_text(number)
         if not text:
             return
         try:
-            ack = build_ack(text, reply)
+            if tm.reparse_invite or t.is_local:
+                ack = build_ack(text, reply, prefix=tm.ac_extra_hdrs)
+            else:
+                ack = build_hop_of_received(t.request(), text, "ACK", tm.core.user_agent, reply=reply)
         except BadMessage as error:
             log.err(f"failed to build ACK: {error.reason}")
             return
         target = t.branch_destination(number)
-        if self.tm.local_ack_mode:
+        if tm.local_ack_mode:
             # 1: where the INVITE's next hop would be found anew, 2: where the reply came from
             found = (
                 Destination(target.proto, reply.src_ip, reply.src_port, target.socket)
-                if self.tm.local_ack_mode == 2
-                else self.tm.core.destination(Message(text).ruri, target.socket, target.proto)
+                if tm.local_ack_mode == 2
+                else tm.core.destination(Message(text).ruri, target.socket, target.proto)
             )
             target = found or target
-        self.tm.core.send(ack, target)
+        tm.core.send(ack, target)
 
     def send_end_to_end(self, t: Transaction, number: int, reply: Message) -> None:
         """Acknowledge a 2xx to an INVITE of our own, along its route set, and keep the ACK for its repetitions."""

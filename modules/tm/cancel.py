@@ -26,7 +26,7 @@ from kamailio_py.modules.tm.cell import (
 from kamailio_py.modules.tm.turn import Kind
 from kamailio_py.shm.trace import What
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.local import build_cancel
+from kamailio_py.sip.local import build_cancel, build_hop_of_received
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
@@ -205,7 +205,11 @@ class Canceling:
 
     def _send(self, t: Transaction, number: int, reason: str) -> bool:
         tm = self.tm
-        text = build_cancel(t.branch_text(number), reason, tm.ac_extra_hdrs or "")
+        invite = t.branch_text(number)
+        if tm.reparse_invite or t.is_local:
+            text = build_cancel(invite, reason, tm.ac_extra_hdrs)
+        else:
+            text = build_hop_of_received(t.request(), invite, "CANCEL", tm.core.user_agent, reason)
         data = text.encode("latin-1")
         block = tm.arena.alloc(Cancel.SIZE + len(data), tm.table.cancels)
         if not block:

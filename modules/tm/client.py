@@ -131,6 +131,8 @@ class Client:
                 target = addresses.next_of(walk, place.force_socket, msg.socket)
             if target is None:
                 return errors.E_BAD_ADDRESS if self._unresolvable(hop, proto) else errors.E_NO_SOCKET
+        if msg.use_otcpid:
+            target = self._over_connection(msg, target)
         extra = via_extra(msg)
         value = self.value(t, msg)
         send = target
@@ -154,6 +156,14 @@ class Client:
         core = self.tm.core
         walk = core.addresses.walk(hop, proto)
         return walk is None or core.places.next(walk) is None
+
+    def _over_connection(self, msg: Message, target: Destination) -> Destination:
+        """The end of the connection that tcp_set_otcpid() chose; `target` over UDP, or where that is gone."""
+        tcp = self.tm.core.tcp
+        record = tcp.connections.record(msg.otcpid) if tcp is not None and target.proto != "udp" else None
+        if record is None:
+            return target
+        return target._replace(host=record.src_host, port=record.src_port, connection=msg.otcpid)
 
     @staticmethod
     def value(t: Transaction, msg: Message) -> str:
@@ -291,18 +301,22 @@ class Client:
 
     def send(self, t: Transaction, number: int, msg: Message) -> bool:
         """Send a branch that was added, or another to its next address; False when onsend_route or the transport
-        refused it and there is no other address."""
+        refused it and there is no other address. With failure_exec_mode what the transport refused waits for its timeout.
+        """
         tm = self.tm
         text = t.branch_text(number)
         target = t.branch_destination(number)
         if target.proto != "udp":
             target = with_flags(msg, target)
         points.point("tm.branch.before_send")
-        if not self._blocked(t, target) and tm.core.onsend(msg, text, target) and tm.core.send(text, target):
-            tm.server.trace(_RELAYED, t.index, t.label, number)
-            for listener in tm.events["request-out"]:
-                listener(t, number, text)
-            return True
+        if not self._blocked(t, target) and tm.core.onsend(msg, text, target):
+            if tm.core.send(text, target):
+                tm.server.trace(_RELAYED, t.index, t.label, number)
+                for listener in tm.events["request-out"]:
+                    listener(t, number, text)
+                return True
+            if tm.failure_exec_mode and not tm.core.cfg.use_dns_failover:
+                return True
         t.lock.acquire()
         self.stop(t, number)
         t.branch_set(number, Branch.status, 408)

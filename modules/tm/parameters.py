@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kamailio_py.config.without_effect import KEMI, NOT_YET
+from kamailio_py.config.without_effect import KEMI, NOT_YET, REFERENCES
 from kamailio_py.module import Param
 
 
@@ -26,7 +26,7 @@ class Parameters:
     fr_timer_avp = Param(str, "")
     fr_inv_timer_avp = Param(str, "")
     enable_uac_fr = Param(int, 0, unused=NOT_YET)
-    exec_time_check = Param(int, 5000, unused=NOT_YET)
+    exec_time_check = Param(int, 5000, unused=REFERENCES)
     # replies made here
     noisy_ctimer = Param(int, 1)
     auto_inv_100 = Param(int, 1)
@@ -39,7 +39,7 @@ class Parameters:
     aggregate_challenges = Param(int, 1)
     disable_6xx_block = Param(int, 0)
     failure_reply_mode = Param(int, 3)
-    failure_exec_mode = Param(int, 0, unused=NOT_YET)
+    failure_exec_mode = Param(int, 0)
     faked_reply_prio = Param(int, 0)
     remap_503_500 = Param(int, 1)
     rich_redirect = Param(int, 0)
@@ -51,7 +51,7 @@ class Parameters:
     cancel_b_method = Param(int, 1)
     local_cancel_reason = Param(int, 1)
     e2e_cancel_reason = Param(int, 1)
-    reparse_invite = Param(int, 1, unused=NOT_YET)
+    reparse_invite = Param(int, 1)
     ac_extra_hdrs = Param(str, "")
     # contacts of serial forking
     contacts_avp = Param(str, "")

@@ -635,3 +635,37 @@ def test_named(s: Scene) -> None:
         alice.request("MESSAGE", called)
         called.reply(called.expect("MESSAGE"), 200)
         alice.expect(200)
+
+
+@room.case("""
+route[otcpid] {
+    switch ($hdr(X-Do)) {
+        case "keep": $shv(conid) = $conid; sl_send_reply("200", "OK"); exit;
+        case "set": tcp_set_otcpid("$shv(conid)"); xlog("L_NOTICE", "$rc\\n"); break;
+        case "gone": tcp_set_otcpid("99999"); xlog("L_NOTICE", "$rc\\n"); break;
+    }
+    if ($hdr(X-Flag) != $null) { tcp_set_otcpid_flag("$(hdr(X-Flag){s.int})"); xlog("L_NOTICE", "$rc\\n"); }
+    $du = "sip:127.0.0.1:" + $hdr(X-Port) + ";transport=tcp";
+    if ($rm == "INFO") { forward(); exit; }
+    t_on_failure("OTCPID");
+    if (!t_relay()) { sl_reply_error(); }
+}
+failure_route[OTCPID] { xlog("L_NOTICE", "failed $T_reply_code\\n"); }
+""")
+def test_otcpid(s: Scene) -> None:
+    """t_relay() sends over the connection that the script chose, if its flag is set; forward() does not."""
+    alice, bob, carol = s.streams("alice", "bob", "carol")
+    bob.request("OPTIONS", headers="X-Do: keep")
+    bob.expect(200)
+    for method, do, flag in (
+        ("MESSAGE", "set", "X-Flag: 1"), ("MESSAGE", "set", ""), ("MESSAGE", "set", "X-Flag: 0"),
+        ("MESSAGE", "gone", "X-Flag: 1"), ("INFO", "set", "X-Flag: 1"),
+    ):  # fmt: skip
+        alice.request(method, headers=f"X-Do: {do}\nX-Port: {carol.port}\n{flag}")
+        end = bob if method == "MESSAGE" and do == "set" and flag.endswith("1") else carol
+        end.reply(end.expect(method), 200)
+        alice.expect(200, method)
+    alice.request("INVITE", headers=f"X-Do: set\nX-Port: {carol.port}\nX-Flag: 1")
+    bob.reply(bob.expect("INVITE"), 486)
+    bob.expect("ACK")
+    alice.expect(486)

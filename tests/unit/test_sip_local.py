@@ -39,6 +39,9 @@ def test_cancel_copies_headers_with_a_prefix() -> None:
     assert "X-Ins: 1\r\n" in text
     assert "X-Added: yes\r\n" in text
     assert "User-Agent" not in text
+    assert text.endswith("Content-Length: 0\r\nX-Added: yes\r\n\r\n")
+    reply = Message("SIP/2.0 486 Busy\r\nVia: x\r\nTo : <sip:c@d>;tag=t1\r\nCSeq: 7 INVITE\r\n\r\n")
+    assert "X-Ins: 1\r\n" in build_ack(INVITE, reply, prefix="X-")
 
 
 def test_request_of_our_own() -> None:

@@ -1,0 +1,70 @@
+"""Parameters of tm with other values than their defaults: reparse_invite, failure_exec_mode."""
+
+from __future__ import annotations
+
+from kit.ports import Port
+from kit.room import Room
+from kit.scene import Scene
+
+room = Room(
+    "tm_modes",
+    listen=("tcp:127.0.0.1",),
+    modules="uac",
+    params="""
+modparam("tm", "reparse_invite", 0)
+modparam("tm", "ac_extra_hdrs", "X-")
+modparam("tm", "failure_exec_mode", 1)
+modparam("tm", "fr_timer", 400)
+modparam("uac", "restore_mode", "none")
+""",
+    first='if (is_method("CANCEL")) { t_relay(); exit; } loose_route();',
+)
+
+
+@room.case("""
+route[not_reparsed] { remove_hf("X-B"); append_hf("X-C: added\\r\\n"); uac_replace_from("sip:new@x.test"); t_relay(); }
+""")
+def test_not_reparsed(s: Scene) -> None:
+    """With reparse_invite 0 ACK and CANCEL are made of the INVITE as it was received."""
+    alice, bob = s.agents("alice", "bob")
+    uri = f"sip:not_reparsed@{bob.host}"
+    routes = f"Route: <sip:{s.host};lr>\nRoute: <sip:{bob.host};lr>\nX-A: 1\nX-B: 2\nUser-Agent: alice"
+    sent = alice.request("INVITE", uri=uri, headers=routes, max_forwards=30)
+    bob.reply(bob.expect("INVITE"), 486)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(486))
+    sent = alice.request("INVITE", uri=uri, headers=routes)
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 180)
+    alice.expect(180)
+    alice.cancel(sent, "Reason: SIP;cause=200")
+    bob.reply(bob.expect("CANCEL"), 200)
+    alice.expect(200, "CANCEL")
+    bob.reply(invite, 487)
+    bob.expect("ACK")
+    alice.ack(sent, alice.expect(487))
+
+
+@room.case("""
+route[unsent] {
+    t_on_failure("UNSENT"); $du = "sip:127.0.0.1:" + $hdr(X-Port) + ";transport=tcp"; t_relay();
+    xlog("L_NOTICE", "relayed $rc\\n");
+}
+failure_route[UNSENT] {
+    xlog("L_NOTICE", "failed $T_reply_code\\n");
+    if ($hdr(X-To) != $null) { $du = "sip:" + $hdr(X-To); t_relay(); }
+}
+""")
+def test_unsent(s: Scene) -> None:
+    """With failure_exec_mode 1 what cannot be sent is a matter of the failure route, after its time."""
+    alice, bob = s.agents("alice", "bob")
+    s.mask(r"X-Port: \d+")
+    closed = Port()
+    try:
+        alice.request("MESSAGE", headers=f"X-Port: {closed.number}\nX-To: {bob.host}")
+        bob.reply(bob.expect("MESSAGE"), 200)
+        alice.expect(200)
+        alice.request("MESSAGE", headers=f"X-Port: {closed.number}")
+        alice.expect(408)
+    finally:
+        closed.release()
