@@ -301,7 +301,7 @@ class Client:
 
     def send(self, t: Transaction, number: int, msg: Message) -> bool:
         """Send a branch that was added, or another to its next address; False when onsend_route or the transport
-        refused it and there is no other address. With failure_exec_mode what the transport refused waits for its timeout.
+        refused it and there is no other address. With failure_exec_mode such a one waits for its timeout.
         """
         tm = self.tm
         text = t.branch_text(number)
