@@ -56,7 +56,7 @@ def measure(
         suspended = scenario.requests(scenario.message, name, wire.local)
         pace = scenario.requests(scenario.pace, name, wire.local)
         probe = Driver(wire, scenario.requests(scenario.probe, name, wire.local), scenario.delay_ms / 1e3)
-        probe.count(50, 10)
+        probe.closed(10, server.kind.warm_up)
         time.sleep(SETTLE)
         made: list[Held] = []
         have, memory = 0, processes.memory(server.pid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import itertools
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -31,6 +32,7 @@ Examples:
   kambench run                                   about five minutes, all servers
   kambench run --cfg my.cfg --scenario my.toml   a cfg and traffic of your own
   kambench run --python /usr/bin/python3 --json today.json --html today.html
+  kambench run --python pypy3 --python /usr/bin/python3
   kambench compare yesterday.json today.json     what got worse
 """
 DEFAULT = (
@@ -86,12 +88,25 @@ def main() -> None:
     metavar="[NAME=]CMD",
     help="ours, kamailio, fm, or a command line (several times; the first is compared with the others).",
 )
-@click.option("--python", metavar="PATH", help="The Python that runs our server.")
+@click.option(
+    "--python",
+    "pythons",
+    multiple=True,
+    metavar="PATH",
+    help="The Python that runs our server (several times: ours with each of them).",
+)
 @click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="How often each server has its turn."
 )
 @click.option(
     "--seconds", type=click.FloatRange(0.1), default=0.5, show_default=True, help="How long each stretch of traffic is."
+)
+@click.option(
+    "--warm-up",
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help=f"Full load before a server is measured.  [default: {servers.Kind.warm_up}; {servers.COMPILING:.0f} for ours "
+    "with a Python that compiles as it runs]",
 )
 @click.option(
     "--rates", help="Requests a second for latencies, with commas between them, instead of the scenarios' own."
@@ -107,9 +122,10 @@ def run(
     cfg: Path | None,
     names: tuple[str, ...],
     commands: tuple[str, ...],
-    python: str | None,
+    pythons: tuple[str, ...],
     rounds: int,
     seconds: float,
+    warm_up: float | None,
     rates: str | None,
     suspended: int | None,
     json_path: Path | None,
@@ -126,7 +142,7 @@ def run(
                 click.echo(f"{one.name} is left out: {lack}", err=True)
                 asked.remove(one)
         plan = Plan(
-            kinds=chosen(commands, python),
+            kinds=chosen(commands, pythons, warm_up),
             scenarios=asked,
             rounds=rounds, seconds=seconds, cfg=cfg, most_suspended=suspended,
             rates=tuple(float(rate) for rate in rates.split(",")) if rates else (),
@@ -144,14 +160,12 @@ def run(
     sys.exit(0 if report.usable else UNUSABLE)
 
 
-def chosen(commands: tuple[str, ...], python: str | None) -> list[servers.Kind]:
+def chosen(commands: tuple[str, ...], pythons: tuple[str, ...], warm_up: float | None) -> list[servers.Kind]:
     """The servers of the command line; without any ours, and Kamailio in both ways where it is installed."""
-    if not commands:
-        return [servers.ours(python), *servers.real()]
-    made = []
+    made = [] if commands else [*servers.ours(pythons), *servers.real()]
     for command in commands:
         if command == "ours":
-            made.append(servers.ours(python))
+            made += servers.ours(pythons)
         elif command in ("kamailio", "fm"):
             real = servers.real()
             if not real:
@@ -161,7 +175,7 @@ def chosen(commands: tuple[str, ...], python: str | None) -> list[servers.Kind]:
             made.append(servers.custom(command))
     if len({kind.name for kind in made}) < len(made):
         raise servers.StartFailed("servers need different names: NAME=COMMAND")
-    return made
+    return made if warm_up is None else [replace(kind, warm_up=warm_up) for kind in made]
 
 
 def measured(plan: Plan) -> samples.Report:

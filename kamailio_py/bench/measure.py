@@ -30,8 +30,6 @@ STEP_UP, STEP_DOWN, MOST_STEPS = 1.1, 0.88, 6
 LOWEST, SPARE = 500.0, 0.7
 """Where the search begins for the most that a server holds whose cfg delays answers; the part that is full load."""
 
-WARM_UP = 0.3
-
 AFTER_START = 1.0
 """Seconds after its first answer a server is taken for idle."""
 
@@ -188,7 +186,7 @@ def idle(server: Server, seconds: float) -> float:
 
 def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, receivers: int, samples: Samples) -> Scaled:
     """What so many receivers manage. The window is large enough to keep all of them busy."""
-    driver.closed(scenario.window, WARM_UP)
+    driver.closed(scenario.window, server.kind.warm_up)
     time.sleep(plan.settle)
     before = processes.waited(os.getpid())
     load = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds * 2))
@@ -201,6 +199,7 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
     found: list[Step] = []
     if scenario.delay_ms:
         # A window wide enough for what the cfg itself holds back would come in bursts that no socket takes.
+        driver.paced(LOWEST, server.kind.warm_up)
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
         most = saturation(found)
         if most:
@@ -209,7 +208,7 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
             samples.problem(f"holds not even {found[-1].offered:.0f} a second")
         above = most * STEP_UP
     else:
-        driver.closed(scenario.window, WARM_UP)
+        driver.closed(scenario.window, server.kind.warm_up)
         time.sleep(plan.settle)
         samples.load.append(loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)))
         most = above = samples.load[-1].rate

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from kamailio_py import __version__
 from kamailio_py.bench import interpreter
 
 START_PATIENCE = 30.0
+COMPILING = 10.0
+"""Seconds of full load that a Python which compiles what runs often (PyPy) gets before it is measured."""
 
 
 class StartFailed(Exception):
@@ -38,6 +40,8 @@ class Kind:
     command: tuple[str, ...]
     version: str = ""
     python: interpreter.Interpreter | None = None
+    warm_up: float = 0.3
+    """Seconds of full load before it is measured."""
 
     def arguments(
         self, cfg: Path, transport: str, port: int, memory: int, receivers: int | None, directory: Path
@@ -52,12 +56,21 @@ class Kind:
         return [*self.command, *options, *([] if receivers is None else ["-n", str(receivers)])]
 
 
-def ours(python: str | None) -> Kind:
-    """This server, run by that Python or by the one that runs kambench."""
-    path = python or sys.executable
-    described = interpreter.describe(path)
-    command = interpreter.command(path)
-    return Kind("kamailio-py", tuple(command), f"kamailio-py {__version__}", described)
+def ours(pythons: Sequence[str] = ()) -> list[Kind]:
+    """This server, run by each of those Pythons or by the one that runs kambench.
+
+    With several the implementation is part of the name, and from the second one of a kind on its path.
+    """
+    made: list[Kind] = []
+    for path in pythons or (sys.executable,):
+        described = interpreter.describe(path)
+        name = f"kamailio-py {described.implementation}" if len(pythons) > 1 else "kamailio-py"
+        if any(name == other.name for other in made):
+            name = f"kamailio-py {path}"
+        warm_up = Kind.warm_up if described.implementation == "CPython" else COMPILING
+        command = tuple(interpreter.command(path))
+        made.append(Kind(name, command, f"kamailio-py {__version__}", described, warm_up))
+    return made
 
 
 def real() -> list[Kind]:

@@ -222,7 +222,7 @@ def test_a_server_that_does_not_start_is_refused() -> None:
 def test_another_interpreter_runs_our_server() -> None:
     """The one that made this virtual environment knows nothing of it, and runs the server nevertheless."""
     base = sys._base_executable  # type: ignore[attr-defined]
-    found = measured(servers.ours(base))
+    found = measured(*servers.ours([base]))
     assert found.problems == []
     assert cpu_of(found, "kamailio-py") > 1
 
@@ -236,7 +236,7 @@ def test_an_interpreter_of_others_is_called_what_it_is(tmp_path: Path) -> None:
     path = tmp_path / "pypy3"
     path.write_text(f"""#!/bin/sh\n[ "$1" = -I ] && echo '{json.dumps(told)}' || exec {sys.executable} "$@"\n""")
     path.chmod(0o755)
-    kind = servers.ours(str(path))
+    [kind] = servers.ours([str(path)])
     assert str(kind.python) == f"Python 3.11.13 ({path}; PyPy 7.3.20, built with GCC 10.2.1)"
     assert measured(kind).problems == []
 
