@@ -19,8 +19,6 @@ is left of REST.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import select
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -28,6 +26,7 @@ from typing import Any
 
 from kamailio_py import points
 from kamailio_py.shm import chain
+from kamailio_py.shm.bell import Bell
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.locks import Lock
 from kamailio_py.shm.names import Names
@@ -78,8 +77,8 @@ class Wheel:
     """See the head of the file."""
 
     __slots__ = (
-        "_again", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_late", "_locks", "_memory",
-        "_rest", "_wake", "_words", "kinds", "offset",
+        "_again", "_bell", "_done", "_fired", "_firing", "_handlers", "_heads", "_horizon", "_late", "_locks",
+        "_memory", "_rest", "_words", "kinds", "offset",
     )  # fmt: skip
 
     def __init__(self, memory: Any, words: Any, offset: int, locks: Sequence[Lock], kinds: Names) -> None:
@@ -94,7 +93,6 @@ class Wheel:
         )
         self._late = (offset + WheelHead.late) >> 3
         self._rest = (offset + WheelHead.rest) >> 3
-        self._wake = -1
         self._handlers: dict[int, Callable[[int], None]] = {}
         self._again: set[int] = set()
         for stripe, lock in enumerate(self._locks):
@@ -106,10 +104,10 @@ class Wheel:
 
     def open(self) -> None:
         """Make what wakes the process that runs it; before forking."""
-        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._bell = Bell()
 
     def close(self) -> None:
-        os.close(self._wake)
+        self._bell.close()
 
     def kind(self, name: str, handler: Callable[[int], None], *, again: bool = False) -> int:
         """Register `handler(node offset)`; before forking.
@@ -153,7 +151,7 @@ class Wheel:
         words[index + 3] = tag | _PENDING
         lock.release()
         if tick < words[self._rest]:
-            os.eventfd_write(self._wake, 1)
+            self._bell.ring()
 
     def cancel(self, node: int) -> bool:
         """Take the node out; True if it will not fire, False if it was not pending."""
@@ -240,9 +238,8 @@ class Wheel:
 
     def wait(self, seconds: float) -> None:
         """Sleep so long, or until somebody has added what is due before."""
-        if select.select([self._wake], (), (), max(seconds, 0))[0]:
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake)
+        if select.select([self._bell.fd], (), (), max(seconds, 0))[0]:
+            self._bell.hush()
         self._words[self._rest] = 0
 
     def _fire(self, node: int, kind: int) -> None:

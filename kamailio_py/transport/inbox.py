@@ -1,20 +1,19 @@
 """How a tcp receiver is reached by the other processes: connections come as file descriptors, messages by a queue.
 
-The queue in shared memory holds what is to be written; an eventfd wakes the receiver. New connections come over a
+The queue in shared memory holds what is to be written; a bell wakes the receiver. New connections come over a
 socket pair, a descriptor each. All of it is made before forking and outlives the receiver, so that one which is started
 again finds what was meant for the one that died.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import socket
 import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
+from kamailio_py.shm.bell import Bell
 
 if TYPE_CHECKING:
     from kamailio_py.shm.memory import SharedMemory
@@ -35,7 +34,7 @@ class Inbox:
         self.queue = shm.queue(f"tcp.receiver.{number}", CAPACITY)
         self._arena = shm.arena
         self._owner = shm.arena.owner("tcp", "messages")
-        self.wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.bell = Bell()
         self.offered, self._offer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.offered.setblocking(False)
         self._offer.setblocking(False)
@@ -61,14 +60,14 @@ class Inbox:
             self._arena.free(block)
             logger.err("the queue of a tcp receiver is full")
             return False
-        os.eventfd_write(self.wake_fd, 1)
+        self.bell.ring()
         return True
 
     def close_connection(self, number: int) -> bool:
         """Have a connection closed."""
         if not self.queue.put(CLOSE, number):
             return False
-        os.eventfd_write(self.wake_fd, 1)
+        self.bell.ring()
         return True
 
     # for the receiver
@@ -87,8 +86,7 @@ class Inbox:
 
     def messages(self) -> Iterator[tuple[int, bytes, bool]]:
         """What is to be written: (connection, bytes, close it then)."""
-        with contextlib.suppress(BlockingIOError):
-            os.eventfd_read(self.wake_fd)
+        self.bell.hush()
         queue = self.queue
         while queue.depth:
             item = queue.get(0)
@@ -103,6 +101,6 @@ class Inbox:
             yield number, data, kind != WRITE
 
     def close(self) -> None:
-        os.close(self.wake_fd)
+        self.bell.close()
         self.offered.close()
         self._offer.close()

@@ -53,7 +53,7 @@ class Receiver:
         """Serve until the process is to stop."""
         poll, inbox = self._poll, self._inbox
         self._engine = engine
-        for fd in (inbox.wake_fd, inbox.offered.fileno()):
+        for fd in (inbox.bell.fd, inbox.offered.fileno()):
             poll.register(fd, select.EPOLLIN)
         self._take_offered()
         self._sweep(ON_ITS_WAY)

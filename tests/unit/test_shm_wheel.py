@@ -293,7 +293,7 @@ def test_timer_process_killed_before_a_handler(memory: SharedMemory) -> None:
 
 
 def woken(memory: SharedMemory) -> bool:
-    return bool(select.select([memory.wheel._wake], (), (), 0)[0])
+    return bool(select.select([memory.wheel._bell.fd], (), (), 0)[0])
 
 
 @pytest.mark.parametrize("ticks", [1, 3, REST, REST + 1, 1000])
