@@ -112,7 +112,7 @@ class Tm(
         self.suspension = Suspension(self)
         self.uac = Uac(self)
         self.commands.register()
-        self.serial = Contacts(core, self.contacts_avp, self.contact_flows_avp)
+        self.serial = Contacts(core, self.contacts_avp, self.contact_flows_avp, self.xavp_contact)
         core.post_script.append(self.server.finish)
         core.reply_handlers.append(self.replies.received)
 

@@ -3,6 +3,7 @@
 t_load_contacts() moves the request-URI and all branches into the XAVP `contacts_avp` names, best first;
 t_next_contacts() makes those of the highest q the request-URI and branches again. Of several contacts of one instance
 (RFC 5626 flows) only the first is tried; the others wait in `contact_flows_avp` until a branch to that instance fails.
+What the script knows of each contact, one value of the XAVP `xavp_contact` each, goes with it.
 """
 
 from __future__ import annotations
@@ -58,12 +59,13 @@ def in_order(places: list[Place], mode: int, rng: random.Random) -> list[tuple[P
 
 
 class Contacts:
-    """The two XAVPs, by the names the parameters give."""
+    """The XAVPs, by the names the parameters give."""
 
-    def __init__(self, core: Core, contacts: str, flows: str) -> None:
+    def __init__(self, core: Core, contacts: str, flows: str, attributes: str) -> None:
         self.core = core
         self.contacts = contacts
         self.flows = flows
+        self.attributes = attributes
 
     def load(self, ctx: Context, mode: int) -> int:
         """Put all contacts of the message aside; 1, also where there is only one."""
@@ -73,9 +75,16 @@ class Contacts:
         msg = ctx.msg
         if not msg.branches:
             return 1
-        ctx.xavps[self.contacts] = [
-            self._record(place, flag) for place, flag in in_order(places_of(msg), mode, self.core.random)
-        ]
+        places = places_of(msg)
+        known = ctx.xavps.pop(self.attributes, []) if self.attributes else []
+        of_place = {id(place): value for place, value in zip(places, known, strict=False)}
+        records = []
+        for place, flag in in_order(places, mode, self.core.random):
+            record = self._record(place, flag)
+            if id(place) in of_place:
+                record[self.attributes] = [of_place[id(place)]]
+            records.append(record)
+        ctx.xavps[self.contacts] = records
         msg.branches = []
         return 1
 
@@ -88,8 +97,7 @@ class Contacts:
         if not waiting:
             return NO_MORE
         msg = ctx.msg
-        msg.branches = []
-        first = True
+        used = 0
         seen = set()
         while waiting:
             record = waiting.pop(0)
@@ -98,8 +106,9 @@ class Contacts:
                 ctx.xavps.setdefault(self.flows, []).append(record)
             else:
                 seen.add(place.instance)
-                self._use(msg, place) if first else msg.branches.append(place)
-                first = False
+                self._take_attributes(ctx, record, used)
+                msg.branches.append(place) if used else self._use(msg, place)
+                used += 1
             if record["q_flag"][0] == LAST_OF_GROUP:
                 break
         if not waiting:
@@ -115,9 +124,16 @@ class Contacts:
                 del waiting[position]
                 if not waiting:
                     del ctx.xavps[self.flows]
+                self._take_attributes(ctx, record, 0)
                 self._use(ctx.msg, place)
                 return 1
         return NO_MORE
+
+    def _take_attributes(self, ctx: Context, record: dict[str, list[Any]], position: int) -> None:
+        """What is known of a contact goes back to where the script had it, before what is there."""
+        kept = record.pop(self.attributes, None)
+        if kept:
+            ctx.xavps.setdefault(self.attributes, []).insert(position, kept[0])
 
     @staticmethod
     def _record(place: Place, flag: int) -> dict[str, list[Any]]:

@@ -56,7 +56,7 @@ class Parameters:
     # contacts of serial forking
     contacts_avp = Param(str, "")
     contact_flows_avp = Param(str, "")
-    xavp_contact = Param(str, "", unused=NOT_YET)
+    xavp_contact = Param(str, "")
     # the FIFO and socket t_write_*() write to
     unix_tx_timeout = Param(int, 500)
     tw_append = Param(str, setter="add_append")

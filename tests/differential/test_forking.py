@@ -300,11 +300,33 @@ route[contacts_by_q] {
     params="""
 modparam("tm", "contacts_avp", "tm_contacts")
 modparam("tm", "contact_flows_avp", "tm_flows")
+modparam("tm", "xavp_contact", "attrs")
 """,
 )
 def test_contacts_by_q(s: Scene) -> None:
     alice = s.agent("alice")
     alice.request("MESSAGE", headers="X-Two: sip:two@127.0.0.1:2\nX-Three: sip:three@127.0.0.1:3")
+    alice.expect(200)
+
+
+@room.case("""
+route[contacts_with_attributes] {
+    $xavp(attrs=>n) = "c3"; $xavp(attrs=>n) = "c2"; $xavp(attrs=>n) = "c1"; $xavp(attrs=>n) = "c0";
+    $ru = "sip:c0@h"; append_branch("sip:c1@h", "0.5"); append_branch("sip:c2@h", "0.5");
+    append_branch("sip:c3@h", "0.1");
+    t_load_contacts();
+    xlog("L_NOTICE", "put aside: $xavp(attrs=>n), best $xavp(tm_contacts=>uri)\n");
+    $var(i) = 0;
+    while ($var(i) < 3) {
+        $var(r) = t_next_contacts(); $var(i) = $var(i) + 1;
+        xlog("L_NOTICE", "$var(r) $ru $(branch(uri)[*]): $xavp(attrs[0]=>n) $xavp(attrs[1]=>n) $xavp(attrs[2]=>n)\n");
+    }
+    sl_send_reply("200", "OK");
+}
+""")
+def test_contacts_with_attributes(s: Scene) -> None:
+    alice = s.agent("alice")
+    alice.request("MESSAGE")
     alice.expect(200)
 
 
