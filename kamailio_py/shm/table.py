@@ -79,7 +79,7 @@ class Table:
 
     def filled(self) -> Iterator[int]:
         """Buckets with records in them, at this moment, without a lock."""
-        return (b for b, head in enumerate(self._words[self._heads : self._heads + self.buckets].tolist()) if head)
+        return chain.filled(self._words, self._heads, 0, self.buckets)
 
     def __len__(self) -> int:
         """Records in the table, summed without a lock."""

@@ -68,9 +68,6 @@ _STATE = 0xFFFF << 16
 _ADDING, _PENDING, _FIRING = 1 << 16, 2 << 16, 3 << 16
 _KIND = 0xFFFF
 _LATEST = 15
-_PAGE = 256
-_EMPTY = memoryview(bytes(8 * _PAGE)).cast("Q")
-"""Slots are looked through so many at a time, most of them being empty."""
 
 
 class Wheel:
@@ -294,11 +291,7 @@ class Wheel:
             low, high = first & _MASK, (last & _MASK) + 1
             ranges = [(low, high)] if low < high else [(low, SLOTS), (0, high)]
         for low, high in ranges:
-            for start in range(low, high, _PAGE):
-                end = min(start + _PAGE, high)
-                page = self._words[self._heads + start : self._heads + end]
-                if page != _EMPTY[: end - start]:
-                    yield from (slot for slot, head in enumerate(page.tolist(), start) if head)
+            yield from chain.filled(self._words, self._heads, low, high)
 
     def nodes(self) -> Iterator[tuple[int, int, int]]:
         """(offset, due, kind) of all pending nodes, slot by slot, without a lock: for looking on."""
