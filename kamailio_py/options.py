@@ -5,7 +5,7 @@ from __future__ import annotations
 import getopt
 from dataclasses import dataclass, field
 
-from kamailio_py.engine.core import SIGNATURE
+from kamailio_py import SIGNATURE
 
 DEFAULT_CONFIG = "/etc/kamailio/kamailio.cfg"
 SHORT = "a:A:b:cdDeEf:g:G:hIKl:L:m:M:n:N:O:P:Q:rRSt:Tu:vVx:X:Y:w:W:"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from kamailio_py import __version__, log
-from kamailio_py.engine.boot import ConfigRejected, boot
-from kamailio_py.engine.core import SIGNATURE, Core
+from kamailio_py import SIGNATURE, __version__, log
 from kamailio_py.options import USAGE, WITHOUT_MEANING, Options, UsageError, parse
+
+if TYPE_CHECKING:
+    from kamailio_py.engine.core import Core
 
 logger = log.get_logger()
 
@@ -33,9 +35,20 @@ def main(arguments: list[str] | None = None) -> int:
     log.configure(level=(options.debug or 0) + options.debug_steps, stderr=True, colour=options.colour)
     path = options.config if options.config == "-" else os.path.abspath(options.config)
     if path != "-" and not os.access(path, os.R_OK):
-        reason = os.strerror(13 if Path(path).exists() else 2)
+        reason = os.strerror(13 if os.path.exists(path) else 2)
         sys.stderr.write(f"ERROR: loading config file({path}): {reason}, check file and directory permissions\n")
         return FAILED
+    # What a start makes is there to stay: looking through it again and again for garbage is in vain. The processes
+    # that serve switch collecting on again.
+    gc.disable()
+    return start(path, options, arguments)
+
+
+def start(path: str, options: Options, arguments: list[str]) -> int:
+    """Load the engine, which is most of the program, and the config; do what the options ask for."""
+    from kamailio_py.engine.boot import ConfigRejected
+    from kamailio_py.engine.core import Core
+
     core = Core()
     core.arguments = [os.path.basename(sys.argv[0]), *arguments]
     try:
@@ -54,6 +67,8 @@ def run(core: Core, path: str, options: Options) -> int:
 
         sys.stdout.write(cfg_print(path, options.defines))
         return 0
+    from kamailio_py.engine.boot import boot
+
     config = boot(core, path, options)
     for name in options.unused:
         logger.dbg(f"option {name} is accepted and has no effect: {WITHOUT_MEANING[name]}")
@@ -81,7 +96,7 @@ def serve(core: Core, options: Options) -> int:
     stderr = options.stderr or bool(cfg.log_stderror)
     background = cfg.fork and options.daemon in (0, 3)
     reporter = daemonize(stderr) if background else None
-    core.instance = f"{Path(options.config).stem}-{os.getpid()}"
+    core.instance = f"{os.path.splitext(os.path.basename(options.config))[0]}-{os.getpid()}"
     log.configure(
         level=log.settings.level, stderr=stderr, colour=options.colour or bool(cfg.log_color),
         name=cfg.log_name or "kamailio", facility=cfg.log_facility,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.without_effect import NOT_YET, SECOND
@@ -118,13 +119,15 @@ class DbMysql(Module):
     opt_ssl_mode = Param(int, 0)
 
     def mod_init(self) -> None:
-        try:
-            import pymysql
-        except ImportError:
-            raise ModuleError("db_mysql needs the Python package PyMySQL: pip install 'kamailio-py[mysql]'") from None
-        log.dbg(f"PyMySQL {pymysql.__version__}")
+        if find_spec("pymysql") is None:
+            raise ModuleError("db_mysql needs the Python package PyMySQL: pip install 'kamailio-py[mysql]'")
 
     def connect(self, url: DbUrl) -> MysqlConnection:
+        # Here, since a config may load this module and name another database; before forking, as databases are first
+        # asked for in mod_init.
+        import pymysql
+
+        log.dbg(f"PyMySQL {pymysql.__version__}")
         return MysqlConnection(lambda: self._connect(url), bool(self.auto_reconnect), bool(self.insert_delayed))
 
     def _connect(self, url: DbUrl) -> pymysql.Connection[Any]:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py import KAMAILIO_VERSION, log
+from kamailio_py import log
 from kamailio_py.clock import Clock
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
@@ -52,8 +52,6 @@ DNS_COUNTERS = {
     "failed_dns_request": "incremented each time a DNS request has failed.",
     "slow_dns_request": "incremented each time a DNS request took longer than dns_slow_query_ms.",
 }
-
-SIGNATURE = f"kamailio {KAMAILIO_VERSION} (x86_64/linux)"
 
 FAKED_REQUEST = (
     "OPTIONS sip:you@kamailio.org SIP/2.0\r\n"

@@ -132,7 +132,6 @@ class Master:
         """Fork every process of the plan and wait until all are initialised."""
         logger.info(f"processes (at least): {len(self.plan)} - shm size: {self.shm_bytes}")
         self.arrivals.listen()
-        gc.collect()
         freeze()
         readers = []
         for index in range(1, len(self.plan)):
@@ -150,6 +149,7 @@ class Master:
                 raise StartError("a process failed to start")
         self.core.child_init(Rank.MAIN)
         self.core.shm.all_forked()
+        gc.enable()
 
     def _wait_for_first(self, reader: int) -> None:
         """Let the first worker be ready before others are forked; StartError where it takes too long."""

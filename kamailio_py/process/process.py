@@ -85,6 +85,7 @@ class Process:
         core.show_place()
         core.shm.give_back(self.index)
         freeze()
+        gc.enable()
         if FREEZES:  # per-message garbage has no cycles
             gc.set_threshold(50_000, 20, 50)
         try:

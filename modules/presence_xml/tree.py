@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from xml.parsers import expat
 
+from kamailio_py.modules.presence import markup
+
 DEEPEST = 64
 _ENCODING = re.compile(r"""\s*<\?xml[^>]*encoding=["']([^"']+)["']""")
 
@@ -180,7 +182,7 @@ def _latin(text: str) -> str:
 
 
 def _written(element: Element, depth: int, *, indent: bool) -> str:
-    attributes = "".join(f' {name}="{_quoted(value)}"' for name, value in element.attributes.items())
+    attributes = "".join(f' {name}="{markup.attribute(value)}"' for name, value in element.attributes.items())
     if not element.children:
         return f"<{element.name}{attributes}/>"
     indent = indent and not any(isinstance(child, str) for child in element.children)
@@ -195,9 +197,4 @@ def _child(child: Element | str | Comment, depth: int, *, indent: bool) -> str:
         return _written(child, depth, indent=indent)
     if isinstance(child, Comment):
         return f"<!--{child.text}-->"
-    return child.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-
-
-def _quoted(text: str) -> str:
-    made = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-    return made.replace("\n", "&#10;").replace("\r", "&#13;").replace("\t", "&#9;")
+    return markup.text(child)
