@@ -18,11 +18,11 @@ A function returns an int as in Kamailio: > 0 true, < 0 false, 0 ends the script
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from kamailio_py.config.arguments import Argument, Fixup
 from kamailio_py.config.host import RouteType
+from kamailio_py.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import getopt
-from dataclasses import dataclass, field
 
 from kamailio_py import SIGNATURE
+from kamailio_py.dataclass import dataclass, field
 
 DEFAULT_CONFIG = "/etc/kamailio/kamailio.cfg"
 SHORT = "a:A:b:cdDeEf:g:G:hIKl:L:m:M:n:N:O:P:Q:rRSt:Tu:vVx:X:Y:w:W:"

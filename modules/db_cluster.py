@@ -15,9 +15,9 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.db.connection import Connection
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.url import DbUrl

@@ -7,8 +7,9 @@ pseudo-variables is evaluated at the call by generated code.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from kamailio_py.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from kamailio_py.config.errors import Position
+from kamailio_py.dataclass import dataclass
 
 MAX_DEFINES = 512
 VERSION = ("KAMAILIO_5", "KAMAILIO_5_6", "KAMAILIO_5_6_3")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from kamailio_py.config import nodes
 from kamailio_py.config.emitter_ast import (
@@ -31,6 +30,7 @@ from kamailio_py.config.emitter_ast import (
 from kamailio_py.config.emitter_expressions import Expressions
 from kamailio_py.config.emitter_values import reject, short
 from kamailio_py.config.errors import Position
+from kamailio_py.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ last wherever it stands. A subject without a value (a division by 0) goes to `de
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from kamailio_py.config import nodes
@@ -16,6 +15,7 @@ from kamailio_py.config.emitter_included import breaks_out
 from kamailio_py.config.emitter_values import reject
 from kamailio_py.config.errors import Position
 from kamailio_py.config.types import Type, constant, static_type
+from kamailio_py.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from kamailio_py.config.emitter import FunctionEmitter

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
 from kamailio_py.config.emitter_ast import both, call, compare, const, unless_none
 from kamailio_py.config.errors import CfgError, Position
 from kamailio_py.config.types import Type, number_of
+from kamailio_py.dataclass import dataclass
 
 
 class Rejected(Exception):

@@ -5,10 +5,10 @@ Nothing here knows what a name means. Every node carries the place it came from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import StrEnum
 
 from kamailio_py.config.errors import CfgWarning, Position
+from kamailio_py.dataclass import dataclass, field
 
 
 @dataclass(slots=True)

@@ -6,9 +6,8 @@ The wording of each error is Kamailio's, which differs from parameter to paramet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kamailio_py.config.without_effect import KEMI, MEMORY, NOT_YET, RAW_SOCKETS, SAME, SCTP, SENDING
+from kamailio_py.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

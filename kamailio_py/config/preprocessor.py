@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from kamailio_py.config import tokens
 from kamailio_py.config.defines import Defines, plain, truth
@@ -17,6 +16,7 @@ from kamailio_py.config.errors import CfgError, CfgWarning, Position
 from kamailio_py.config.source import MAX_DEPTH, Source, included_name, open_included
 from kamailio_py.config.substitution import Substitution, split_rule
 from kamailio_py.config.tokens import Token
+from kamailio_py.dataclass import dataclass
 
 MAX_CONDITIONS = 512
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from kamailio_py.config.nodes import RouteKind
+from kamailio_py.dataclass import dataclass, field
 
 LINE_BITS = 20
 MOST_FILES, MOST_LINES = (1 << 32 - LINE_BITS) - 1, (1 << LINE_BITS) - 1

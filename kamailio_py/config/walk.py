@@ -9,7 +9,7 @@ from kamailio_py.config import nodes
 
 def children(node: nodes.Node) -> Iterator[nodes.Node]:
     """The nodes right below a node, in the order of the text."""
-    for name in node.__dataclass_fields__:
+    for name in node.__match_args__:
         value = getattr(node, name)
         if isinstance(value, nodes.Node):
             yield value

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.db.errors import DbError
 
 SQLITE_TYPES = {

@@ -6,8 +6,8 @@ The scheme names the module that talks to the database: `mysql` is `db_mysql`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.db.errors import DbError
 
 _SERVER = re.compile(

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeAlias
+
+from kamailio_py.dataclass import dataclass, field
 
 
 class Time(int):

@@ -6,9 +6,9 @@ Data only; knows neither the cache nor a server.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field
 from typing import Any
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.shm.kept import PERMANENT
 
 TYPES = {"A": 1, "CNAME": 5, "PTR": 12, "TXT": 16, "AAAA": 28, "SRV": 33, "NAPTR": 35, "EBL": 65300}

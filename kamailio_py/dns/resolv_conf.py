@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from kamailio_py.dataclass import dataclass, field
 
 MOST_SERVERS, MOST_DOMAINS = 3, 6
 

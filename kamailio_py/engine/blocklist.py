@@ -7,9 +7,9 @@ looked up unless use_dst_blocklist is on, which cfg.set may change.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.shm.kept import KeptTable
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from kamailio_py import log as output
 from kamailio_py.config.arguments import INT, POSITION, RAW, STR, Argument, Fixup
 from kamailio_py.config.host import RouteType
+from kamailio_py.dataclass import dataclass
 from kamailio_py.engine.core_functions_uri import UriFunctions
 from kamailio_py.engine.forward import forward_to_uri
 from kamailio_py.log import Level, get_logger, settings

@@ -7,9 +7,10 @@ only this server counts is left out. Takes no lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from kamailio_py.dataclass import dataclass
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core

@@ -7,10 +7,10 @@ a kind (who handles it) and three words; the texts that belong to it lie in the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.engine.plan import ProcessSpec
 from kamailio_py.log import get_logger
 
@@ -34,7 +34,8 @@ class TaskGroup:
     workers: int
     nonblock: int = 0
     usleep: int = 0
-    queue: Queue = field(default=None)  # type: ignore[assignment]  # made by TaskQueues.create
+    queue: Queue = field(init=False)
+    """Made by TaskQueues.create."""
 
     def put(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> bool:
         """Queue a task for one of the group's workers; False when the queue is full."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from dataclasses import dataclass
 
 import posix_ipc
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.shm import layout
 from kamailio_py.shm.errors import InstanceRunning, SharedMemoryError
 

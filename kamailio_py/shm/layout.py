@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.records import Record, text, u32, u64
 

@@ -7,11 +7,11 @@ and skips what was overwritten while it read: an event carries its running numbe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 from zlib import crc32
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, u32, u64
 

@@ -5,8 +5,9 @@ Pure data; the transport room keeps the file descriptors, found by `ListenSocket
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
+
+from kamailio_py.dataclass import dataclass
 
 
 @dataclass(slots=True, eq=False)

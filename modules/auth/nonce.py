@@ -11,11 +11,11 @@ import base64
 import binascii
 import re
 import struct
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import md5
 from ipaddress import ip_address
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 

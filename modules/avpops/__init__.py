@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import STR, Fixup
 from kamailio_py.config.host import RouteType
+from kamailio_py.dataclass import replace
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Function, Module, ModuleError, Param

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.db.values import Value as DbValue
 from kamailio_py.log import get_logger
 from kamailio_py.modules.avpops.targets import pvar_and_rest

@@ -6,9 +6,9 @@ import fnmatch
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.dataclass import dataclass, replace
 from kamailio_py.log import get_logger
 from kamailio_py.modules.avpops.targets import avp_of, checked_flags, pvar_and_rest
 from kamailio_py.script.regex import compile_posix

@@ -6,9 +6,9 @@ $avp(a)   $avp(i:7)/g   $(avp(a)[1])   *   s/g   $ru/username
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.script.avp import Name, naming
 from kamailio_py.script.values import Value
 

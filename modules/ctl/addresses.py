@@ -11,8 +11,8 @@ import os
 import socket
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.module import ModuleError
 from kamailio_py.sip.ip import is_ip
 

@@ -8,8 +8,8 @@ delete from t where b=7
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.db.errors import DbError
 
 _SELECT = re.compile(

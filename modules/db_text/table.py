@@ -15,9 +15,9 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.values import Time, Value
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, PVAR, STR, Fixup
 from kamailio_py.config.host import RouteType
+from kamailio_py.dataclass import replace
 from kamailio_py.log import get_logger
 from kamailio_py.module import Function, function
 from kamailio_py.modules.dialog.parts import Parts

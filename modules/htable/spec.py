@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 
 log = get_logger("htable")

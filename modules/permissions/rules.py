@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.script.regex import compile_posix
 

@@ -9,9 +9,9 @@ nothing is to be mended after a death.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.records import Record, u8, u16, u32, u64
 

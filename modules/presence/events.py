@@ -6,9 +6,10 @@ Modules (presence_xml, ...) add theirs in mod_init through `core.module("presenc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NamedTuple
+
+from kamailio_py.dataclass import dataclass, field
 
 WINFO = ".winfo"
 

@@ -5,8 +5,7 @@ It is the user, or user@host where domains count, in lower case; with case_sensi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.sip.errors import BadUri

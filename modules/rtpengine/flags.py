@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from kamailio_py.dataclass import dataclass, field
 
 TRANSPORTS = {
     "RTP": "", "AVP": "", "RTP/AVP": "RTP/AVP", "SRTP": "S", "RTP/SAVP": "RTP/SAVP", "AVPF": "F",

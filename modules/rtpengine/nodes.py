@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
 from kamailio_py.clock import Clock
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.records import Record, i64

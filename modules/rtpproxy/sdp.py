@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+
+from kamailio_py.dataclass import dataclass, field
 
 _LINE = re.compile(r"[^\r\n]+")
 _ADDRESS = re.compile(r"([co])=[^\r\n]*?IP([46])[ \t]+([^ \t\r\n/]+)")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.dataclass import dataclass, field
 from kamailio_py.log import get_logger
 from kamailio_py.module import ModuleError
 from kamailio_py.modules.tls.certificate import BadCertificate, Certificate

@@ -6,10 +6,10 @@ see them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntFlag
 from typing import NamedTuple
 
+from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kit.known_host import KnownHost
@@ -114,8 +112,8 @@ def meaning(node: object) -> object:
     """A tree without its places."""
     if isinstance(node, list):
         return [meaning(item) for item in node]
-    if dataclasses.is_dataclass(node):
-        fields = {f.name: meaning(getattr(node, f.name)) for f in dataclasses.fields(node) if f.name != "at"}
+    if isinstance(node, nodes.Node):
+        fields = {name: meaning(getattr(node, name)) for name in node.__match_args__ if name != "at"}
         return (type(node).__name__, fields)
     return node
 

@@ -55,7 +55,7 @@ def imported(path: Path) -> set[str]:
             names.update(a.name.split(".")[1] for a in node.names if a.name.startswith("kamailio_py."))
 
     Visitor().visit(ast.parse(path.read_text()))
-    return {name for name in names if name not in ("KAMAILIO_VERSION", "__version__")}
+    return {name for name in names if name not in ("KAMAILIO_VERSION", "__version__", "dataclass")}
 
 
 @pytest.mark.parametrize(("room", "path"), rooms(), ids=lambda value: str(value).removeprefix(str(ROOT)))
