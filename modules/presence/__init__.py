@@ -278,7 +278,7 @@ class Presence(Module):
             return False
         if kind == RULES:
             return self._decide_again(presentity, name)
-        self.notifier.everybody(presentity, event)
+        self.notifier.everybody(presentity, event, ruled=False)
         return True
 
     def _decide_again(self, presentity: str, name: str) -> bool:
@@ -293,13 +293,13 @@ class Presence(Module):
             return False
         try:
             for watcher, host, before in self.watchers.of(presentity, name):
-                after = self.watchers.by_rules(presentity, watcher, host, event)
+                after = self.watchers.by_rules(presentity, watcher, host, event, before.status)
                 if after != before:
                     self.watchers.keep(presentity, watcher, host, name, after)
         except DbError:
             return False
         for s in self.subscriptions.of(presentity, name):
-            after = self.watchers.by_rules(presentity, s.watcher_username, s.watcher_domain, event)
+            after = self.watchers.by_rules(presentity, s.watcher_username, s.watcher_domain, event, s.status)
             if (s.status, s.reason) != (after.status, after.reason):
                 self._changed(s, event, int(after.status), after.reason)
         return True

@@ -39,6 +39,8 @@ class Event:
     offline     what is left of a publication that ended
     authorize   what a watcher (user, domain) may see of a presentity (user, domain), of the rules that are stored
     has_rules   whether there are rules for a presentity (user, domain)
+    show        what a watcher (user, domain) sees of a body of a presentity (user, domain)
+    forgotten   why a subscription ends whose watcher the rules do not name any more
     """
 
     name: str
@@ -51,6 +53,8 @@ class Event:
     offline: Callable[[str], str] | None = None
     authorize: Callable[[str, str, str, str], Decision | None] | None = None
     has_rules: Callable[[str, str], bool] | None = None
+    show: Callable[[str, str, str, str, str], str] | None = None
+    forgotten: str = ""
 
 
 @dataclass(slots=True)

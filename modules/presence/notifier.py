@@ -43,8 +43,12 @@ class Notifier:
         self.tm = presence.core.module("tm").api
         self.tm.callback(CALLBACK, self._answered)
 
-    def body(self, s: Subscription, event: Event, ended: Publication | None = None) -> str:
-        """What an active watcher gets to see; `ended` is what is left of a publication."""
+    def body(self, s: Subscription, event: Event, ended: Publication | None = None, ruled: bool = False) -> str:
+        """What an active watcher gets to see; `ended` is what is left of a publication.
+
+        `ruled`: what the rules hide is hidden, which Kamailio does where something was published and where it has
+        just decided about a new watcher.
+        """
         if event.name.endswith(WINFO):
             package = event.name.removesuffix(WINFO)
             watchers = [w for w in self.presence.subscriptions.of(s.presentity_uri, package) if self._lives(w)]
@@ -58,23 +62,33 @@ class Notifier:
             found = sorted([*found, ended], key=lambda p: p.received_time)
         bodies = [p.body for p in found]
         if event.aggregate is not None:
-            return event.aggregate(uri.user, uri.host, bodies)
-        return bodies[-1] if bodies else ""
+            body = event.aggregate(uri.user, uri.host, bodies)
+        else:
+            body = bodies[-1] if bodies else ""
+        if body and ruled and event.show is not None:
+            return event.show(uri.user, uri.host, s.watcher_username, s.watcher_domain, body)
+        return body
 
     def _lives(self, s: Subscription) -> bool:
         return s.expires > self.presence.now()
 
-    def tell(self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None) -> None:
+    def tell(
+        self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
+        ruled: bool = False,
+    ) -> None:  # fmt: skip
         """Send one NOTIFY; the body is that of the moment, where none is given."""
         told = self.presence.subscriptions.change(s, Subscription.told)
         if told is not None:
-            self.send(told, event, body=body, ended=ended)
+            self.send(told, event, body=body, ended=ended, ruled=ruled)
 
-    def send(self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None) -> None:
+    def send(
+        self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
+        ruled: bool = False,
+    ) -> None:  # fmt: skip
         """Send the NOTIFY of a subscription that was counted already, or is kept nowhere."""
         if body is None:
             shown = s.status == Status.ACTIVE or s.reason == TIMEOUT
-            body = self.body(s, event, ended) if shown and s.reason in ("", TIMEOUT) else ""
+            body = self.body(s, event, ended, ruled) if shown and s.reason in ("", TIMEOUT) else ""
         name = s.event + (f";id={s.event_id}" if s.event_id else "")
         left = max(s.expires - self.presence.now(), 0)
         state = f"terminated;reason={s.reason or TIMEOUT}"
@@ -100,11 +114,13 @@ class Notifier:
 
     # many
 
-    def everybody(self, presentity: str, event: Event, *, ended: Publication | None = None, sender: str = "") -> None:
+    def everybody(
+        self, presentity: str, event: Event, *, ended: Publication | None = None, sender: str = "", ruled: bool = True
+    ) -> None:
         """Tell all who may see a presentity."""
         for s in self.presence.subscriptions.of(presentity, event.name):
             if s.is_active and self._lives(s) and (not sender or s.contact != sender):
-                self.tell(s, event, ended=ended)
+                self.tell(s, event, ended=ended, ruled=ruled)
 
     def watched(self, s: Subscription) -> None:
         """Tell those who watch the watchers of a presentity of one that came (or of all, when one has gone)."""

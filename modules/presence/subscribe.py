@@ -103,7 +103,7 @@ class Subscribing:
     def _first(self, ctx: Context, event: Event, asked: Subscription, expires: int) -> None:
         presence = self.presence
         to_tag = presence.to_tag(ctx)
-        decision = presence.watchers.decide(
+        decision, ruled = presence.watchers.decide(
             asked.presentity_uri, asked.watcher_username, asked.watcher_domain, event, presence.now()
         )
         s = asked._replace(to_tag=to_tag, status=int(decision.status), reason=decision.reason)
@@ -111,8 +111,9 @@ class Subscribing:
             self._accept(ctx, s, expires)
             shown = s.is_active
             presence.notifier.send(
-                s._replace(status=int(Status.TERMINATED), reason=TIMEOUT), event, body=None if shown else ""
-            )
+                s._replace(status=int(Status.TERMINATED), reason=TIMEOUT), event,
+                body=None if shown else "", ruled=ruled,
+            )  # fmt: skip
             return
         if s.status == Status.TERMINATED:
             self._accept(ctx, s, expires)
@@ -124,7 +125,7 @@ class Subscribing:
             raise Refused(*FAILED)
         self._accept(ctx, s, expires)
         presence.notifier.watched(s)
-        presence.notifier.tell(s, event)
+        presence.notifier.tell(s, event, ruled=ruled)
 
     def _replaced(self, s: Subscription) -> None:
         """Take out older ones of the same watcher at the same place."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from kamailio_py.db.database import Database
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.values import Value
@@ -17,31 +19,37 @@ class Watchers:
         self._db = db
         self._table = table
 
-    def decide(self, presentity: str, user: str, domain: str, event: Event, now: int) -> Decision:
-        """As it was decided before, or by the rules now, which is kept; events without rules let everybody see."""
+    def decide(self, presentity: str, user: str, domain: str, event: Event, now: int) -> tuple[Decision, bool]:
+        """As it was decided before, or by the rules now, which is kept; events without rules let everybody see.
+
+        And whether the rules were looked at.
+        """
         if event.authorize is None:
-            return Decision(Status.ACTIVE)
+            return Decision(Status.ACTIVE), False
         known = self._known(presentity, user, domain, event.name)
         if known is not None:
-            return known
+            return known, False
         decision = self.by_rules(presentity, user, domain, event)
         if self._db is not None:
             row: dict[str, Value] = {**self._where(presentity, user, domain, event.name), "inserted_time": now}
-            try:
+            with contextlib.suppress(DbError):  # logged
                 self._db.insert(self._table, {**row, "status": int(decision.status), "reason": decision.reason})
-            except DbError:
-                return decision  # logged
-        return decision
+        return decision, True
 
     @staticmethod
-    def by_rules(presentity: str, user: str, domain: str, event: Event) -> Decision:
-        """What the rules say; pending where they say nothing."""
+    def by_rules(
+        presentity: str, user: str, domain: str, event: Event, before: Status | int = Status.PENDING
+    ) -> Decision:
+        """What the rules say; where they say nothing, pending, and for a watcher who was not, the end."""
         try:
             uri = Uri.parse(presentity)
         except BadMessage:
             return Decision(Status.PENDING)
         assert event.authorize is not None
-        return event.authorize(uri.user, uri.host, user, domain) or Decision(Status.PENDING)
+        decision = event.authorize(uri.user, uri.host, user, domain)
+        if decision is not None:
+            return decision
+        return Decision(Status.PENDING) if before == Status.PENDING else Decision(Status.TERMINATED, event.forgotten)
 
     def of(self, presentity: str, event: str) -> list[tuple[str, str, Decision]]:
         """All that was decided for a presentity: user and domain of each watcher."""

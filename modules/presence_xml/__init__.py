@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import STR
-from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function
@@ -36,17 +35,17 @@ class PresenceXml(Module):
     xcap_table = Param(str, "xcap")
     force_active = Param(int, 0)
     integrated_xcap_server = Param(int, 0)
-    xcap_server = Param(str, unused=NOT_YET)
+    xcap_server = Param(str, unused="rules of other servers need the xcap_client module, which is not here yet")
     disable_presence = Param(int, 0)
     disable_winfo = Param(int, 0)
     disable_bla = Param(int, 1)
     disable_xcapdiff = Param(int, 0)
     passive_mode = Param(int, 0)
-    xcapauth_userdel_reason = Param(str, "probation", unused=NOT_YET)
-    force_dummy_presence = Param(int, 0, unused=NOT_YET)
-    force_presence_single_body = Param(int, 0, unused=NOT_YET)
-    presence_single_body_priorities = Param(str, "Available|Ringing|On the Phone", unused=NOT_YET)
-    presence_single_body_lookup_element = Param(str, "note", unused=NOT_YET)
+    xcapauth_userdel_reason = Param(str, "probation")
+    force_dummy_presence = Param(int, 0)
+    force_presence_single_body = Param(int, 0)
+    presence_single_body_priorities = Param(str, "Available|Ringing|On the Phone")
+    presence_single_body_lookup_element = Param(str, "note")
     default_expires = Param(int, 3600)
 
     def mod_init(self) -> None:
@@ -69,15 +68,24 @@ class PresenceXml(Module):
             add(
                 Event(
                     "presence", "application/pidf+xml", self.default_expires, watched=not self.disable_winfo,
-                    publish=good, aggregate=pidf.aggregate, offline=pidf.offline,
+                    publish=good, aggregate=self._aggregate, offline=pidf.offline,
                     authorize=rules.decide if rules is not None else everybody,
                     has_rules=rules.exist if rules is not None else None,
+                    show=rules.show if rules is not None else None, forgotten=self.xcapauth_userdel_reason,
                 )
             )  # fmt: skip
         if not self.disable_bla:
             add(Event("dialog;sla", "application/dialog-info+xml", self.default_expires))
         if not self.disable_xcapdiff:
             add(Event("xcap-diff", "application/xcap-diff+xml", self.default_expires))
+
+    def _aggregate(self, user: str, domain: str, bodies: Sequence[str]) -> str:
+        if not bodies:
+            return pidf.dummy(user) if self.force_dummy_presence else ""
+        if self.force_presence_single_body:
+            priorities, element = self.presence_single_body_priorities, self.presence_single_body_lookup_element
+            return pidf.foremost(bodies, priorities, element)
+        return pidf.aggregate(bodies)
 
     @function("pres_check_basic", STR, STR)
     def pres_check_basic(self, ctx: Context, presentity: str, status: str) -> int:

@@ -10,17 +10,62 @@ from kamailio_py.modules.presence_xml.tree import BadXml, Document, Element, par
 log = get_logger("presence_xml")
 
 
-def aggregate(user: str, domain: str, bodies: Sequence[str]) -> str:
-    """The newest document with what the older ones have besides; "" if there is none.
+NAMESPACE = "urn:ietf:params:xml:ns:pidf"
+DUMMY = (
+    '<?xml version="1.0" encoding="UTF-8"?><presence xmlns="{ns}" xmlns:dm="{ns}:data-model" xmlns:rpid="{ns}:rpid" '
+    'xmlns:c="{ns}:cipid" entity="{user}"><tuple xmlns="{ns}" id="615293b33c62dec073e05d9421e9f48b">'
+    '<status><basic>open</basic></status></tuple><note xmlns="{ns}">Available</note>'
+    '<dm:person xmlns:dm="{ns}:data-model" xmlns:rpid="{ns}:rpid" id="1"><rpid:activities/>'
+    "<dm:note>Available</dm:note></dm:person></presence>"
+)
 
-    A document with a tuple that is there already adds nothing.
+
+def dummy(user: str) -> str:
+    """The document of somebody of whom nothing is known, as Kamailio invents it (force_dummy_presence)."""
+    quoted = user.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
+    return str(parse(DUMMY.format(ns=NAMESPACE, user=quoted)))
+
+
+def foremost(bodies: Sequence[str], priorities: str, element: str) -> str:
+    """The document whose element of this name has the content that stands last in `priorities`; the newest of several.
+
+    "" if there is none.
     """
+    documents = _parsed(bodies)
+    if not documents:
+        return ""
+    best = documents.pop()
+    current = _content(best, element)
+    if priorities and element and current is not None:
+        place = priorities.find(current)
+        for document in reversed(documents):
+            other = _content(document, element)
+            if other is not None and other.lower() != current.lower() and priorities.find(other) > place:
+                best, current, place = document, other, priorities.find(other)
+    return str(best)
+
+
+def _content(document: Document, name: str) -> str | None:
+    found = document.root.find(name)
+    return found.whole_text if found is not None else None
+
+
+def _parsed(bodies: Sequence[str]) -> list[Document]:
     documents = []
     for body in bodies:
         try:
             documents.append(parse(body))
         except BadXml as error:
             log.err(f"while parsing xml body message: {error}")
+    return documents
+
+
+def aggregate(bodies: Sequence[str]) -> str:
+    """The newest document with what the older ones have besides; "" if there is none.
+
+    A document with a tuple that is there already adds nothing.
+    """
+    documents = _parsed(bodies)
     if not documents:
         return ""
     *older, newest = documents

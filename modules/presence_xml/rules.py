@@ -1,4 +1,4 @@
-"""Presence rules (RFC 5025) out of the xcap table: whether a watcher may see a presentity. Takes no lock."""
+"""Presence rules (RFC 5025) of the xcap table: may a watcher see a presentity, and what of it? Takes no lock."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from kamailio_py.db.errors import DbError
 from kamailio_py.db.values import Value
 from kamailio_py.log import get_logger
 from kamailio_py.modules.presence.events import Decision, Status
+from kamailio_py.modules.presence_xml.transformations import shown
 from kamailio_py.modules.presence_xml.tree import BadXml, Element, parse
 
 log = get_logger("presence_xml")
@@ -44,6 +45,17 @@ class Rules:
 
     def decide(self, user: str, domain: str, watcher: str, watcher_domain: str) -> Decision | None:
         """What the first rule that is for the watcher says; None if there is no such one."""
+        rule = self._rule(user, domain, watcher, watcher_domain)
+        handling = rule.find("sub-handling") if rule is not None else None
+        return DECISIONS.get(handling.text.strip()) if handling is not None else None
+
+    def show(self, user: str, domain: str, watcher: str, watcher_domain: str, body: str) -> str:
+        """What the watcher sees of the presentity's document."""
+        rule = self._rule(user, domain, watcher, watcher_domain)
+        return shown(body, rule) if rule is not None else body
+
+    def _rule(self, user: str, domain: str, watcher: str, watcher_domain: str) -> Element | None:
+        """The first rule that is for the watcher."""
         text = self._document(user, domain)
         if not text:
             return None
@@ -52,11 +64,8 @@ class Rules:
         except BadXml as error:
             log.err(f"parsing xml file: {error}")
             return None
-        for rule in root.all("rule"):
-            if applies(rule, f"sip:{watcher}@{watcher_domain}", watcher_domain):
-                handling = rule.find("sub-handling")
-                return DECISIONS.get(handling.text.strip()) if handling is not None else None
-        return None
+        uri = f"sip:{watcher}@{watcher_domain}"
+        return next((rule for rule in root.all("rule") if applies(rule, uri, watcher_domain)), None)
 
 
 def applies(rule: Element, uri: str, domain: str) -> bool:

@@ -57,6 +57,13 @@ class Element:
     def text(self) -> str:
         return "".join(child for child in self.children if isinstance(child, str))
 
+    @property
+    def whole_text(self) -> str:
+        """All text below."""
+        parts = (child if isinstance(child, str) else child.whole_text
+                 for child in self.children if not isinstance(child, Comment))  # fmt: skip
+        return "".join(parts)
+
     def namespace(self, prefix: str) -> str | None:
         """What a prefix ("" is the default) stands for here."""
         key = f"xmlns:{prefix}" if prefix else "xmlns"

@@ -24,7 +24,7 @@ RULES = """<?xml version="1.0" encoding="UTF-8"?>
 <ruleset xmlns="urn:ietf:params:xml:ns:common-policy" xmlns:pr="urn:ietf:params:xml:ns:pres-rules">
 <rule id="r1"><conditions><identity><one id="sip:{who}@example.test"/></identity></conditions>
 <actions><pr:sub-handling>{what}</pr:sub-handling></actions>
-<transformations><pr:provide-services><pr:all-services/></pr:provide-services></transformations></rule></ruleset>"""
+<transformations>{transformations}</transformations></rule></ruleset>"""
 CFG = """
 route[PRESENCE] {
     if (!t_newtran()) { sl_reply_error(); exit; }
@@ -82,6 +82,16 @@ modparam("presence", "publ_cache", 2)
 modparam("presence", "subs_db_mode", 0)
 modparam("presence", "min_expires", 5)
 modparam("presence", "min_expires_action", 2)
+""",
+)
+
+single = made(
+    "presence_single",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence_xml", "force_dummy_presence", 1)
+modparam("presence_xml", "force_presence_single_body", 1)
+modparam("presence", "send_fast_notify", 1)
 """,
 )
 
@@ -319,10 +329,14 @@ def test_pending(s: Scene) -> None:
     rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%pending%'")
 
 
-def rule(s: Scene, user: str, what: str, who: str = "alice") -> None:
+ALL = "<pr:provide-services><pr:all-services/></pr:provide-services>"
+
+
+def rule(s: Scene, user: str, what: str, who: str = "alice", transformations: str = ALL) -> None:
     with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
         connection.execute("delete from xcap where username = ?", (user,))
-        values = (user, "127.0.0.1", RULES.format(who=who, what=what).encode(), 2, "e", 0, f"{user}{what}{who}", 0)
+        document = RULES.format(who=who, what=what, transformations=transformations).encode()
+        values = (user, "127.0.0.1", document, 2, "e", 0, f"{user}{what}{who}", 0)
         connection.execute(
             "insert into xcap (username, domain, doc, doc_type, etag, source, doc_uri, port) values (?,?,?,?,?,?,?,?)",
             values,
@@ -371,6 +385,110 @@ def test_politely(s: Scene) -> None:
     told(s, alice, 60)
     publish(bob, pidf("b"))
     rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%politely%'")
+
+
+@ruled.case("route[forgotten] { route(PRESENCE); }")
+def test_forgotten(s: Scene) -> None:
+    """A watcher whom the rules named and do not name any more."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    publish(bob, pidf("a"))
+    rule(s, "forgotten", "allow")
+    subscribe(alice, "f1")
+    told(s, alice)
+    rule(s, "forgotten", "allow", who="carol")
+    asked(s, "presence.updateWatchers sip:forgotten@127.0.0.1 presence")
+    told(s, alice)
+    rows(s, "select watcher_username, status, reason from watchers where presentity_uri like '%forgotten%'")
+
+
+def unknown(s: Scene, user: str) -> None:
+    """Forget who was let see a presentity."""
+    with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
+        connection.execute("delete from watchers where presentity_uri = ?", (f"sip:{user}@127.0.0.1",))
+
+
+DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
+<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model"
+ xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:who@example.test">
+<tuple id="t1"><status><basic>open</basic></status><r:class>Work</r:class><dm:deviceID>urn:1</dm:deviceID>
+<contact>sip:a@example.test</contact></tuple>
+<tuple id="t2"><status><basic>closed</basic></status><contact>mailto:a@example.test</contact></tuple>
+<!-- between -->
+<tuple id="t3"><status><basic>open</basic></status></tuple>
+<note>here</note>
+<dm:person id="p1"><r:class>home</r:class><r:activities><r:away/></r:activities></dm:person>
+<dm:person id="p2"><r:mood><r:happy/></r:mood></dm:person>
+<dm:device id="d1"><dm:deviceID>urn:1</dm:deviceID></dm:device>
+</presence>
+"""
+TRANSFORMATIONS = (
+    "",
+    ALL,
+    "<pr:provide-services/>",
+    "<pr:provide-services><pr:class>work</pr:class></pr:provide-services>",
+    "<pr:provide-services><pr:occurence-id>T2</pr:occurence-id></pr:provide-services>",
+    "<pr:provide-services><pr:occurrence-id>t2</pr:occurrence-id></pr:provide-services>",
+    "<pr:provide-services>\n<pr:service-uri>SIP:a@example.test</pr:service-uri>\n</pr:provide-services>",
+    "<pr:provide-services><pr:service-uri-scheme>mailto</pr:service-uri-scheme></pr:provide-services>",
+    "<pr:provide-services><pr:deviceID>urn:1</pr:deviceID></pr:provide-services><pr:provide-persons/>",
+    "<pr:provide-persons><pr:all-persons/></pr:provide-persons>",
+    "<pr:provide-persons><pr:class>home</pr:class><pr:class>x</pr:class></pr:provide-persons>",
+    "<pr:provide-devices/>",
+    "<pr:provide-device/>",
+    "<pr:provide-note>false</pr:provide-note>",
+    "<pr:provide-note>TRUE</pr:provide-note><pr:provide-tuple>false</pr:provide-tuple>",
+    "<pr:provide-mood>false</pr:provide-mood><pr:provide-activities>true</pr:provide-activities>",
+    "<pr:provide-class>false</pr:provide-class>",
+    "<pr:provide-all-attributes/><pr:provide-x/><pr:provide-/><pr:short/>",
+    "<pr:provide-unknown-attribute name='foo' ns='bar'>true</pr:provide-unknown-attribute>",
+)
+
+
+@ruled.case("route[shown] { route(PRESENCE); }")
+def test_shown(s: Scene) -> None:
+    """What the transformations of a rule leave of a document."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    publish(bob, DOCUMENT)
+    for number, transformations in enumerate(TRANSFORMATIONS):
+        rule(s, "shown", "allow", transformations=transformations)
+        unknown(s, "shown")
+        tag = subscribe(alice, f"s{number}")
+        told(s, alice)
+        subscribe(alice, f"s{number}", tag=tag, cseq=2, expires=0)
+        told(s, alice)
+    unknown(s, "shown")
+    subscribe(alice, "fetched", expires=0)
+    told(s, alice)
+
+
+@ruled.case("route[shown_later] { route(PRESENCE); }")
+def test_shown_later(s: Scene) -> None:
+    """What a watcher sees who is let in later, and when something is published again."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tag = publish(bob, DOCUMENT)
+    subscribe(alice, "l1")
+    told(s, alice)
+    rule(s, "shown_later", "allow", transformations="<pr:provide-services/>")
+    asked(s, "presence.updateWatchers sip:shown_later@127.0.0.1 presence")
+    told(s, alice)
+    publish(bob, DOCUMENT, tag=tag)
+    told(s, alice)
+
+
+@single.case("route[foremost] { route(PRESENCE); }")
+def test_foremost(s: Scene) -> None:
+    """One document of several, by what its note says; one for somebody of whom nothing is known."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    subscribe(alice, "m0", expires=0)
+    told(s, alice)
+    for number, note in enumerate(("Ringing", "Away", "ringing", "Available", "On the Phone", "Available")):
+        publish(bob, pidf(f"t{number}", note=note))
+        subscribe(alice, f"m{number + 1}", expires=0)
+        told(s, alice)
 
 
 @kept.case("route[stored] { route(PRESENCE); }")

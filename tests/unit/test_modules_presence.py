@@ -187,14 +187,14 @@ def test_bombs_are_no_documents() -> None:
     for text in (bomb, "<a>" * (DEEPEST + 1) + "</a>" * (DEEPEST + 1), "", "<a>", "garbage"):
         with pytest.raises(BadXml):
             parse(text)
-    assert pidf.aggregate("u", "d", [bomb]) == ""
+    assert pidf.aggregate([bomb]) == ""
     assert pidf.offline(bomb) == pidf.offline("<presence/>") == ""
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(("open", "closed"))), min_size=1, max_size=6))
 def test_every_tuple_is_there_once(tuples: list[tuple[str, str]]) -> None:
     """The newest of each id, and the document is one that is read again as the same."""
-    made = pidf.aggregate("u", "d", [BODY.format(id=id, basic=basic) for id, basic in tuples])
+    made = pidf.aggregate([BODY.format(id=id, basic=basic) for id, basic in tuples])
     root = parse(made).root
     found = {t.attributes["id"]: t.find("basic") for t in root.all("tuple")}
     assert {id: basic.text for id, basic in found.items() if basic is not None} == dict(tuples)
