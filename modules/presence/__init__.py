@@ -16,7 +16,7 @@ from kamailio_py.config.program import Entry
 from kamailio_py.config.without_effect import DMQ, NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.unique_ids import UniqueIds
-from kamailio_py.log import get_logger
+from kamailio_py.log import FACILITIES, get_logger
 from kamailio_py.module import Module, ModuleError, Param, RpcFault, function, pvar, rpc
 from kamailio_py.modules.presence.events import Event, Events, Status
 from kamailio_py.modules.presence.notifier import TIMEOUT, Notifier
@@ -82,8 +82,8 @@ class Presence(Module):
     waitn_time = Param(int, 5, unused=NOT_YET)
     notifier_poll_rate = Param(int, 10, unused=NOT_YET)
     notifier_processes = Param(int, 1, unused=NOT_YET)
-    force_delete = Param(int, 0, unused=NOT_YET)
-    startup_mode = Param(int, 1, unused=NOT_YET)
+    force_delete = Param(int, 0)
+    startup_mode = Param(int, 1, unused="publications are looked up in the database, not copied from it")
     expires_offset = Param(int, 0)
     max_expires = Param(int, 3600)
     min_expires = Param(int, 0)
@@ -96,20 +96,20 @@ class Presence(Module):
     enable_sphere_check = Param(int, 0, unused=NOT_YET)
     timeout_rm_subs = Param(int, 1)
     send_fast_notify = Param(int, 1, unused=NOT_YET)
-    fetch_rows = Param(int, 500, unused=NOT_YET)
-    db_table_lock_type = Param(int, 1, unused=NOT_YET)
-    local_log_level = Param(int, 2, unused=NOT_YET)
-    local_log_facility = Param(str, unused=NOT_YET)
-    subs_remove_match = Param(int, 0, unused=NOT_YET)
+    fetch_rows = Param(int, 500)
+    db_table_lock_type = Param(int, 1, unused="rows are changed by single statements, which need no lock of a table")
+    local_log_level = Param(int, 2)
+    local_log_facility = Param(str)
+    subs_remove_match = Param(int, 0, unused="a subscription is known by all three parts of its dialog")
     xavp_cfg = Param(str, unused=NOT_YET)
     retrieve_order = Param(int, 0)
     retrieve_order_by = Param(str, "priority")
-    sip_uri_match = Param(int, 0, unused=NOT_YET)
+    sip_uri_match = Param(int, 0)
     cseq_offset = Param(int, 0)
     enable_dmq = Param(int, 0, unused=DMQ)
-    pres_subs_mode = Param(int, 1, unused=NOT_YET)
+    pres_subs_mode = Param(int, 1)
     delete_same_subs = Param(int, 0)
-    timer_mode = Param(int, 1, unused=NOT_YET)
+    timer_mode = Param(int, 1, unused="what modules do regularly has a process of its own, the secondary timer")
     subs_respond_200 = Param(int, 1)
 
     publications: Publications
@@ -128,6 +128,8 @@ class Presence(Module):
         if core.module("tm") is None or core.module("sl") is None:
             raise ModuleError("cannot bind to TM or SL API")
         db = core.db(self.db_url) if self.db_url else None
+        if self.local_log_facility is not None and self.local_log_facility not in FACILITIES:
+            raise ModuleError(f"invalid log facility configured ({self.local_log_facility})")
         if db is None and (self.publ_cache != CACHE_ONLY or self.subs_db_mode):
             raise ModuleError("db_url is not set, which publ_cache and subs_db_mode need")
         if db is not None:
@@ -141,7 +143,10 @@ class Presence(Module):
             self.publications = StoredPublications(db, self.presentity_table, order)
         rows = Rows(shm, "subscriptions", self.subs_htable_size)
         dialogs = Rows(shm, "dialogs", self.subs_htable_size)
-        self.subscriptions = Subscriptions(rows, dialogs, db, self.active_watchers_table, self.subs_db_mode)
+        self.subscriptions = Subscriptions(
+            rows, dialogs, db, self.active_watchers_table, self.subs_db_mode, fold=bool(self.sip_uri_match),
+            chunk=self.fetch_rows,
+        )  # fmt: skip
         self.subscriptions.load(self.now())
         self.watchers = Watchers(db, self.watchers_table)
         self.notifier = Notifier(self)
@@ -191,10 +196,10 @@ class Presence(Module):
         host = f"[{socket.host}]" if ":" in socket.host else socket.host
         return self.server_address or f"sip:{host}:{socket.port};transport={socket.proto}"
 
-    @staticmethod
-    def note(ctx: Context, s: Subscription, expires: int, reply: Message | None = None) -> None:
+    def note(self, ctx: Context, s: Subscription, expires: int, reply: Message | None = None) -> None:
         """Have $subs and $notify_reply speak of this in the run; `expires` are the seconds it lasts."""
-        ctx.note("presence", {}).update(subscription=s, expires=expires, reply=reply)
+        if self.pres_subs_mode or reply is not None:
+            ctx.note("presence", {}).update(subscription=s, expires=expires, reply=reply)
 
     def ended(self, p: Publication, event: Event, sender: str = "") -> None:
         """Tell everybody that a publication is there no more."""
@@ -209,7 +214,7 @@ class Presence(Module):
         try:
             for p in self.publications.over(now):
                 event = self.events.known.get(p.event)
-                if self.publications.remove(p) and event is not None:
+                if self.publications.remove(p) and event is not None and not self.force_delete:
                     self.notifier.everybody(p.uri, event)
             self.watchers.forget(now, DAY)
         except DbError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.db.errors import DbError
-from kamailio_py.log import get_logger
+from kamailio_py.log import FACILITIES, emit, get_logger
 from kamailio_py.modules.presence import winfo
 from kamailio_py.modules.presence.events import WINFO, Event, Status
 from kamailio_py.modules.presence.publications import Publication
@@ -43,8 +43,11 @@ class Notifier:
         self.tm = presence.core.module("tm").api
         self.tm.callback(CALLBACK, self._answered)
 
-    def body(self, s: Subscription, event: Event, ended: Publication | None = None, ruled: bool = False) -> str:
-        """What an active watcher gets to see; `ended` is what is left of a publication.
+    def body(
+        self, s: Subscription, event: Event, ended: Publication | None = None, ruled: bool = False, published: str = ""
+    ) -> str:
+        """What an active watcher gets to see; `ended` is what is left of a publication, `published` the URI of what
+        was published, should it be written in another way than the subscription's.
 
         `ruled`: what the rules hide is hidden, which Kamailio does where something was published and where it has
         just decided about a new watcher.
@@ -54,7 +57,7 @@ class Notifier:
             watchers = [w for w in self.presence.subscriptions.of(s.presentity_uri, package) if self._lives(w)]
             return winfo.body(s.presentity_uri, package, s.version, watchers, full=True)
         try:
-            uri = Uri.parse(s.presentity_uri)
+            uri = Uri.parse(published or s.presentity_uri)
             found = self.presence.publications.of(uri.user, uri.host, event.name)
         except (BadMessage, DbError):
             return ""
@@ -74,21 +77,23 @@ class Notifier:
 
     def tell(
         self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
-        ruled: bool = False,
+        ruled: bool = False, published: str = "",
     ) -> None:  # fmt: skip
         """Send one NOTIFY; the body is that of the moment, where none is given."""
         told = self.presence.subscriptions.change(s, Subscription.told)
         if told is not None:
-            self.send(told, event, body=body, ended=ended, ruled=ruled)
+            self.send(told, event, body=body, ended=ended, ruled=ruled, published=published)
 
     def send(
         self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
-        ruled: bool = False,
+        ruled: bool = False, published: str = "",
     ) -> None:  # fmt: skip
         """Send the NOTIFY of a subscription that was counted already, or is kept nowhere."""
         if body is None:
             shown = s.status == Status.ACTIVE or s.reason == TIMEOUT
-            body = self.body(s, event, ended, ruled) if shown and s.reason in ("", TIMEOUT) else ""
+            body = self.body(s, event, ended, ruled, published) if shown and s.reason in ("", TIMEOUT) else ""
+        if log.enabled(self.presence.local_log_level):
+            self._told(s)
         name = s.event + (f";id={s.event_id}" if s.event_id else "")
         left = max(s.expires - self.presence.now(), 0)
         state = f"terminated;reason={s.reason or TIMEOUT}"
@@ -108,6 +113,13 @@ class Notifier:
             data=tuple(s),
         )  # fmt: skip
 
+    def _told(self, s: Subscription) -> None:
+        """Log that a NOTIFY goes out, at the level and with the facility for that."""
+        presence = self.presence
+        text = f"NOTIFY {s.watcher} via {s.contact} on behalf of {s.presentity_uri} for event {s.event} : {s.callid}"
+        facility = FACILITIES.get(presence.local_log_facility or "", 0)
+        emit(presence.local_log_level, f"presence [notifier.py:0]: send_notify_request(): {text}", facility)
+
     def _socket(self, info: str) -> Any:
         """The socket of `udp:127.0.0.1:5060`, None if this server does not have it (any more)."""
         return next((s for s in self.core.sockets if f"{s.proto}:{s.host}:{s.port}" == info), None)
@@ -120,7 +132,7 @@ class Notifier:
         """Tell all who may see a presentity."""
         for s in self.presence.subscriptions.of(presentity, event.name):
             if s.is_active and self._lives(s) and (not sender or s.contact != sender):
-                self.tell(s, event, ended=ended, ruled=ruled)
+                self.tell(s, event, ended=ended, ruled=ruled, published=presentity)
 
     def watched(self, s: Subscription) -> None:
         """Tell those who watch the watchers of a presentity of one that came (or of all, when one has gone)."""

@@ -37,10 +37,6 @@ class Subscription(NamedTuple):
     user_agent: str
 
     @property
-    def key(self) -> str:
-        return f"{self.presentity_uri} {self.event}"
-
-    @property
     def id(self) -> str:
         return f"{self.callid} {self.to_tag} {self.from_tag}"
 

@@ -28,19 +28,25 @@ def _dialog(s: Subscription) -> dict[str, Any]:
 class Subscriptions:
     """See the head of the file."""
 
-    def __init__(self, rows: Rows, dialogs: Rows, db: Database | None, table: str, mode: int) -> None:
-        """`dialogs` has presentity and event by dialog."""
+    def __init__(
+        self, rows: Rows, dialogs: Rows, db: Database | None, table: str, mode: int, *, fold: bool = False,
+        chunk: int = 500,
+    ) -> None:  # fmt: skip
+        """`dialogs` has presentity and event by dialog; with `fold` capitals in presentities' URIs make no difference;
+        `chunk` rows are fetched at a time."""
         self._rows = rows
         self._dialogs = dialogs
         self._db = db
         self._table = table
         self._mode = mode if db is not None else NO_DB
+        self._fold = fold
+        self._chunk = chunk
         self._stored: dict[str, tuple[Any, ...]] = {}
 
     def load(self, now: int) -> None:
         """Read the database into memory, before forking."""
         if self._db is not None and self._mode in (WRITE_THROUGH, WRITE_BACK):
-            for row in self._db.fetch(self._table, COLUMNS):
+            for row in self._db.fetch(self._table, COLUMNS, chunk=self._chunk):
                 s = of_row(dict(zip(COLUMNS, row, strict=True)))
                 if s.expires > now:
                     self._remember(s)
@@ -66,7 +72,13 @@ class Subscriptions:
         """Those of a presentity."""
         if self._mode == DB_ONLY:
             return self._query({"presentity_uri": presentity, "event": event})
-        return [Subscription(*data) for data in self._rows.of(f"{presentity} {event}")]
+        return [Subscription(*data) for data in self._rows.of(self._key(presentity, event))]
+
+    def _key_of(self, s: Subscription) -> str:
+        return self._key(s.presentity_uri, s.event)
+
+    def _key(self, presentity: str, event: str) -> str:
+        return f"{presentity.lower() if self._fold else presentity} {event}"
 
     def every(self) -> Iterable[Subscription]:
         if self._mode == DB_ONLY:
@@ -88,10 +100,10 @@ class Subscriptions:
         return self._written(lambda db: db.replace(self._table, row_of(s), DIALOG))
 
     def _remember(self, s: Subscription) -> bool:
-        if self._rows.put(s.key, s.id, tuple(s)):
+        if self._rows.put(self._key_of(s), s.id, tuple(s)):
             if self._dialogs.put(s.id, "", (s.presentity_uri, s.event)):
                 return True
-            self._rows.remove(s.key, s.id)
+            self._rows.remove(self._key_of(s), s.id)
         log.err("no more share memory")
         return False
 
@@ -101,7 +113,7 @@ class Subscriptions:
             found = next(iter(self._query(_dialog(s))), None)
             became = make(found) if found is not None else None
         else:
-            data = self._rows.change(s.key, s.id, lambda data: tuple(make(Subscription(*data))))
+            data = self._rows.change(self._key_of(s), s.id, lambda data: tuple(make(Subscription(*data))))
             became = Subscription(*data) if data is not None else None
         if became is not None:
             row = row_of(became)
@@ -110,7 +122,7 @@ class Subscriptions:
 
     def remove(self, s: Subscription) -> bool:
         """Whether it was there."""
-        there = self._mode == DB_ONLY or self._rows.remove(s.key, s.id) is not None
+        there = self._mode == DB_ONLY or self._rows.remove(self._key_of(s), s.id) is not None
         if there and self._mode != DB_ONLY:
             self._dialogs.remove(s.id, "")
         self._written(lambda db: db.delete(self._table, _dialog(s)), (WRITE_THROUGH, WRITE_BACK, DB_ONLY))

@@ -91,7 +91,12 @@ single = made(
 modparam("presence_xml", "force_active", 1)
 modparam("presence_xml", "force_dummy_presence", 1)
 modparam("presence_xml", "force_presence_single_body", 1)
-modparam("presence", "send_fast_notify", 1)
+modparam("presence", "local_log_level", 1)
+modparam("presence", "local_log_facility", "LOG_LOCAL3")
+modparam("presence", "pres_subs_mode", 0)
+modparam("presence", "sip_uri_match", 1)
+modparam("presence", "force_delete", 1)
+modparam("presence", "clean_period", 1)
 """,
 )
 
@@ -489,6 +494,37 @@ def test_foremost(s: Scene) -> None:
         publish(bob, pidf(f"t{number}", note=note))
         subscribe(alice, f"m{number + 1}", expires=0)
         told(s, alice)
+
+
+@single.case("route[capitals] { route(PRESENCE); }")
+def test_capitals(s: Scene) -> None:
+    """With sip_uri_match capitals make no difference; $subs is not there; each NOTIFY is told."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    here = f"sip:capitals@localhost:{s.server.port}"
+    alice.request("SUBSCRIBE", uri=here.replace("local", "LOCAL"), headers="Event: presence", call_id="c1")
+    alice.expect(200)
+    told(s, alice)
+    bob.request("PUBLISH", uri=here, headers=f"Event: presence\nContent-Type: {PIDF}", body=pidf("a"))
+    bob.expect(200)
+    told(s, alice)
+    for text in (
+        "NOTICE: presence [", f"NOTIFY sip:alice@example.test via sip:alice@{alice.host} on behalf of sip:capitals@",
+    ):  # fmt: skip
+        s.note(f"{text.replace(alice.host, 'alice')} {s.server.log_contains(text, s._log_from)}")
+
+
+@single.case("route[dropped] { route(PRESENCE); }")
+def test_dropped(s: Scene) -> None:
+    """With force_delete nobody is told of a publication that is over."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    subscribe(alice, "d1")
+    told(s, alice)
+    publish(bob, pidf("a"), expires=1)
+    told(s, alice)
+    alice.listen(4)
+    rows(s, "select username from presentity where username = 'dropped'")
 
 
 @kept.case("route[stored] { route(PRESENCE); }")
