@@ -81,7 +81,7 @@ class MysqlConnection(SqlConnection):
 
     def insert_update(self, table: str, row: Mapping[str, Value], keys: Sequence[str]) -> int:
         statement, values = self._insert("insert", table, row)
-        changes = ",".join(f"{column}=values({column})" for column in row)
+        changes = ",".join(f"{column}=values({column})" for column in map(self.name, row))
         return self._change(f"{statement} on duplicate key update {changes}", values)
 
     def _call(self, work: Callable[[], Any]) -> Any:

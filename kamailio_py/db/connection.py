@@ -7,7 +7,7 @@ driver how a statement is executed. Errors are DbError; ConnectionLost if the co
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 from kamailio_py.db.errors import DbError
@@ -70,8 +70,8 @@ class Connection(ABC):
 class SqlConnection(Connection):
     """A connection that speaks SQL. Values are never part of a statement's text."""
 
-    quote: ClassVar[str] = '"'
-    """Around names of tables; names of columns are written as they are, as Kamailio does."""
+    quote: ClassVar[str] = ""
+    """Around names of tables and columns."""
     placeholder: ClassVar[str] = "?"
 
     @abstractmethod
@@ -86,8 +86,12 @@ class SqlConnection(Connection):
         """What stands in a statement for a value."""
         return self.placeholder
 
-    def table(self, name: str) -> str:
-        return f"{self.quote}{name}{self.quote}"
+    def name(self, text: str) -> str:
+        """A table's or column's name as it is written in a statement."""
+        return f"{self.quote}{text}{self.quote}"
+
+    def names(self, texts: Iterable[str]) -> str:
+        return ",".join(map(self.name, texts))
 
     def query(self, table: str, columns: Sequence[str], where: Where, order: str) -> Result:
         return self.execute(*self._select(table, columns, where, order))
@@ -100,12 +104,12 @@ class SqlConnection(Connection):
 
     def update(self, table: str, row: Mapping[str, Value], where: Where) -> int:
         clause, values = self._where(where)
-        changes = ",".join(f"{column}={self.mark(value)}" for column, value in row.items())
-        return self._change(f"update {self.table(table)} set {changes}{clause}", [*row.values(), *values])
+        changes = ",".join(f"{self.name(column)}={self.mark(value)}" for column, value in row.items())
+        return self._change(f"update {self.name(table)} set {changes}{clause}", [*row.values(), *values])
 
     def delete(self, table: str, where: Where) -> int:
         clause, values = self._where(where)
-        return self._change(f"delete from {self.table(table)}{clause}", values)
+        return self._change(f"delete from {self.name(table)}{clause}", values)
 
     def raw(self, statement: str) -> Result:
         return self.execute(statement, ())
@@ -125,12 +129,12 @@ class SqlConnection(Connection):
 
     def _insert(self, verb: str, table: str, row: Mapping[str, Value]) -> tuple[str, list[Value]]:
         marks = ",".join(map(self.mark, row.values()))
-        return f"{verb} into {self.table(table)} ({','.join(row)}) values ({marks})", list(row.values())
+        return f"{verb} into {self.name(table)} ({self.names(row)}) values ({marks})", list(row.values())
 
     def _select(self, table: str, columns: Sequence[str], where: Where, order: str) -> tuple[str, list[Value]]:
         clause, values = self._where(where)
         ordered = f" order by {order}" if order else ""
-        return f"select {','.join(columns) or '*'} from {self.table(table)}{clause}{ordered}", values
+        return f"select {self.names(columns) or '*'} from {self.name(table)}{clause}{ordered}", values
 
     def _where(self, where: Where) -> tuple[str, list[Value]]:
         parts = []
@@ -138,6 +142,7 @@ class SqlConnection(Connection):
         for column, operator, value in conditions(where):
             if operator not in OPERATORS:
                 raise DbError(f"unknown operator {operator}")
+            column = self.name(column)
             if value is None and operator in ("=", "!=", "<>"):
                 parts.append(f"{column} is {'' if operator == '=' else 'not '}null")
                 continue

@@ -10,12 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pymysql
 import pytest
 from kit.agent import PATIENCE, Agent
-from kit.db_servers import PASSWORD as DB_PASSWORD
-from kit.db_servers import USER, DbServer, MariaDb, Postgres
+from kit.db_servers import Databases, MariaDb, Postgres
 from kit.room import Pairs
 from kit.scene import Scene
 from kit.sip import Sip
@@ -41,59 +38,38 @@ SCRIPTS = ("standard", "acc", "auth_db", "usrloc", "alias_db", "speeddial", "dom
 DEFINES = "AUTH IPAUTH USRLOCDB ACCDB ALIASDB SPEEDDIAL MULTIDOMAIN"
 
 
-class Databases:
-    """A database server that runs once it is needed, and one database in it for each of the servers."""
+DATABASES = {kind.scheme: Databases(kind, *SCRIPTS) for kind in (MariaDb, Postgres)}
 
-    def __init__(self, kind: type[DbServer], folder: str) -> None:
-        self._kind = kind
-        self._scripts = [Path(f"/usr/share/kamailio/{folder}/{name}-create.sql") for name in SCRIPTS]
-        self._server: Any = None
 
-    def prepare(self, directory: Path) -> None:
-        """Make the database of the server of this directory anew, and say its URL in the config."""
-        if self._server is None:
-            self._server = self._kind()
-            if self._kind is MariaDb:
-                self._server.sql(f"grant all on *.* to {USER}@localhost", "mysql")
-        name = f"of_{'real' if '-real-' in directory.name else 'ours'}"
-        for statement in (f"drop database if exists {name}", f"create database {name}"):
-            self._server.sql(statement)
+def stock(scheme: str, defines: str, local: str = "") -> Stock:
+    """`@DBURL@` is in the config of each server the URL of its database."""
+
+    def prepare(directory: Path) -> None:
         columns = ", ".join(f"add column {column} varchar(128) not null default ''" for column in ACC_COLUMNS)
-        made = [script.read_text() for script in self._scripts]
-        made += [f"alter table {table} {columns};" for table in ("acc", "missed_calls")]
-        self._server.sql("\n".join(made), name)
-        local = directory / "kamailio-local.cfg"
-        local.write_text(local.read_text().replace("@DBURL@", self._server.url.rpartition("/")[0] + f"/{name}"))
+        more = [f"alter table {table} {columns};" for table in ("acc", "missed_calls")]
+        name = "of_real" if "-real-" in directory.name else "of_ours"
+        config = directory / "kamailio-local.cfg"
+        config.write_text(config.read_text().replace("@DBURL@", DATABASES[scheme].make(name, *more)))
 
-    def execute(self, s: Scene, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Run it in the database of the scene's server; the rows it gives."""
-        where: dict[str, Any] = {"host": "127.0.0.1", "port": self._server.port, "user": USER, "password": DB_PASSWORD}
-        name = f"of_{s.server.name}"
-        connection: Any
-        if self._kind is MariaDb:
-            connection = pymysql.connect(database=name, autocommit=True, **where)
-        else:
-            connection = psycopg.connect(dbname=name, autocommit=True, **where)
-        try:
-            cursor = connection.cursor()
-            cursor.execute(statement, values)
-            return list(cursor.fetchall()) if cursor.description else []
-        finally:
-            connection.close()
-
-    def close(self) -> None:
-        if self._server is not None:
-            self._server.remove()
-            self._server = None
+    local += '\n#!define DBURL "@DBURL@"'
+    return Stock(f"stock-{scheme}", defines, local=local, listen=("tcp:127.0.0.1",), prepare=prepare)
 
 
-DATABASES = {"mysql": Databases(MariaDb, "mysql"), "postgres": Databases(Postgres, "postgres")}
 ROOMS = {
-    "mysql": Stock("stock-mysql", f"MYSQL {DEFINES}", local='#!define DBURL "@DBURL@"', listen=("tcp:127.0.0.1",),
-                   prepare=DATABASES["mysql"].prepare),
-    "postgres": Stock("stock-postgres", DEFINES, local='loadmodule "db_postgres.so"\n#!define DBURL "@DBURL@"',
-                      listen=("tcp:127.0.0.1",), prepare=DATABASES["postgres"].prepare),
-}  # fmt: skip
+    "mysql": stock("mysql", f"MYSQL {DEFINES}"),
+    "postgres": stock("postgres", DEFINES, 'loadmodule "db_postgres.so"'),
+}
+
+
+def execute(s: Scene, databases: Databases, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Run it in the database of the scene's server; the rows it gives."""
+    connection = databases.connect(f"of_{s.server.name}")
+    try:
+        cursor = connection.cursor()
+        cursor.execute(statement, values)
+        return list(cursor.fetchall()) if cursor.description else []
+    finally:
+        connection.close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -134,8 +110,8 @@ def each(**rows: Any) -> Callable[[Steps], Callable[..., None]]:
 def users(s: Scene, databases: Databases, *agents: Agent) -> None:
     """Give them passwords, and register them."""
     for agent in agents:
-        databases.execute(
-            s, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
+        execute(
+            s, databases, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
             agent.name, DOMAIN, PASSWORD,
         )  # fmt: skip
     signed_in(s, *agents)
@@ -147,7 +123,7 @@ def rows(s: Scene, databases: Databases, acc: int = 0, missed: int = 0) -> None:
     for table, count in (("acc", acc), ("missed_calls", missed)):
         query = f"select method, from_tag, to_tag, callid, sip_code, sip_reason, {columns} from {table}"
         found = wait_for(
-            count, lambda query=query: databases.execute(s, f"{query} where callid like %s order by id", f"{s.name}-%")
+            count, lambda query=query: execute(s, databases, f"{query} where callid like %s order by id", f"{s.name}-%")
         )
         for row in found:
             s.note(f"{table} {row}")
@@ -188,12 +164,11 @@ def test_other_names(s: Scene, db: Databases, called: str) -> None:
     """An alias and a speed dial lead to a user."""
     alice, bob = phones(s, "alice", "bob")
     users(s, db, alice, bob)
-    db.execute(
-        s, "insert into dbaliases (alias_username, alias_domain, username, domain) values (%s, %s, %s, %s)",
+    execute(s, db, "insert into dbaliases (alias_username, alias_domain, username, domain) values (%s, %s, %s, %s)",
         f"alias.{s.name}", DOMAIN, bob.name, DOMAIN,
     )  # fmt: skip
-    db.execute(
-        s, "insert into speed_dial (username, domain, sd_username, sd_domain, new_uri) values (%s, %s, %s, %s, %s)",
+    execute(
+        s, db, "insert into speed_dial (username, domain, sd_username, sd_domain, new_uri) values (%s, %s, %s, %s, %s)",
         alice.name, DOMAIN, "22", DOMAIN, f"sip:{bob.name}@{DOMAIN}",
     )  # fmt: skip
     sent = call(s, alice, f"alias.{s.name}" if called == "alias" else called)
@@ -207,9 +182,8 @@ def test_domain(s: Scene, db: Databases, over: str) -> None:
     s.mask(NONCE)
     alice = phone(s, "alice", over)
     other = f"{s.name}.test"
-    db.execute(s, "insert into domain (domain, did) values (%s, %s)", other, other)
-    db.execute(
-        s, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
+    execute(s, db, "insert into domain (domain, did) values (%s, %s)", other, other)
+    execute(s, db, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
         alice.name, other, PASSWORD,
     )  # fmt: skip
     s.note(rpc(s, "domain.reload"))
@@ -227,8 +201,7 @@ def test_password(s: Scene, db: Databases, password: str) -> None:
     """Rows that come while the server runs count at once."""
     s.mask(NONCE)
     alice = phone(s, "alice")
-    db.execute(
-        s, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
+    execute(s, db, "insert into subscriber (username, domain, password, ha1, ha1b) values (%s, %s, %s, '', '')",
         alice.name, DOMAIN, PASSWORD,
     )  # fmt: skip
     sent = alice.request("REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}")
@@ -251,11 +224,11 @@ def test_trusted_address(s: Scene, db: Databases, who: type[Agent]) -> None:
     """Who calls from an address or a network of the table needs no password."""
     s.mask(NONCE)
     stranger = who("stranger", s.name, s.server.address)
-    if not db.execute(s, "select id from address"):
+    if not execute(s, db, "select id from address"):
         sent = invite(stranger, f"nobody.{s.name}")
         stranger.ack(sent, stranger.expect(407))
         for address, mask in (("127.0.0.77", 32), ("127.0.1.76", 30)):
-            db.execute(s, "insert into address (grp, ip_addr, mask, port) values (1, %s, %s, 0)", address, mask)
+            execute(s, db, "insert into address (grp, ip_addr, mask, port) values (1, %s, %s, 0)", address, mask)
         deadline = time.monotonic() + PATIENCE
         while "Reload OK" not in rpc(s, "permissions.addressReload") and time.monotonic() < deadline:
             time.sleep(0.1)  # not more often than every five seconds

@@ -18,6 +18,7 @@ FREE = {
     "time": r"\b[A-Z][a-z]{2} [A-Z][a-z]{2} +\d+ [\d:]{8} (UTC )?\d{4}",
     "seconds": r'(?<=uptime)(": |: )\d+|(?<="Expires":)\s*\d+|(?<=Expires: )\d+|\b17\d{8}\b',
     "ruid": r"ul(oc|cx)-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+",
+    "state": r"CS_(NEW|SYNC)",
     "count": r"(?<= = )\d+|(?<=: )'\d+'",
 }  # fmt: skip
 """What differs from run to run, by what it is. Only counts of usrloc are compared."""

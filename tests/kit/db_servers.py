@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import pymysql
 import pytest
 
 from .ports import Port
@@ -161,3 +163,39 @@ def serving(kind: type[DbServer]) -> Iterator[Any]:
         yield server
     finally:
         server.remove()
+
+
+class Databases:
+    """A database server of one kind, which starts once it is needed, and databases in it with Kamailio's tables.
+
+    They are made with the scripts that Debian's packages bring: for mysql and postgres in the folders of these names.
+    """
+
+    def __init__(self, kind: type[DbServer], *tables: str) -> None:
+        self.scheme = kind.scheme
+        self._kind = kind
+        self._scripts = [Path(f"/usr/share/kamailio/{self.scheme}/{name}-create.sql") for name in tables]
+        self._server: Any = None
+
+    def make(self, name: str, *more: str) -> str:
+        """Make the database `name` anew, and run `more` statements in it; its URL."""
+        if self._server is None:
+            self._server = self._kind()
+            if self._kind is MariaDb:
+                self._server.sql(f"grant all on *.* to {USER}@localhost", "mysql")
+        for statement in (f"drop database if exists {name}", f"create database {name}"):
+            self._server.sql(statement)
+        self._server.sql("\n".join([*(script.read_text() for script in self._scripts), *more]), name)
+        return f"{self._server.url.rpartition('/')[0]}/{name}"
+
+    def connect(self, name: str) -> Any:
+        """A connection of the driver's, which writes at once and takes `%s` for values."""
+        where: dict[str, Any] = {"host": "127.0.0.1", "port": self._server.port, "user": USER, "password": PASSWORD}
+        if self._kind is MariaDb:
+            return pymysql.connect(database=name, autocommit=True, **where)
+        return psycopg.connect(dbname=name, autocommit=True, **where)
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.remove()
+            self._server = None

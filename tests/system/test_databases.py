@@ -69,7 +69,7 @@ def test_operators_order_and_counts(db: Database) -> None:
     assert db.update("t", {"d": 1.5, "at": Time(1)}, [("n", ">", 1)]) == 2
     assert db.delete("t", {"d": 1.5}) == 2
     assert db.affected == 2
-    assert db.query("t", ["count(*)"]).rows == [(2,)]
+    assert db.raw("select count(*) from t").rows == [(2,)]
 
 
 def test_replace_and_insert_update(db: Database) -> None:
