@@ -243,10 +243,12 @@ class Acc(Module):
             self.records.insert(event, self.records.missed_table(event))
 
     def _outcome(self, ctx: Context, t: Transaction, code: int, reply: Message | None, upstream: bool) -> Event:
-        """What a reply means for the request; its URI is made that of the branch that was decided on."""
+        """What a reply means for the request; its URI is made that of the branch whose reply went upstream last, be it
+        a provisional one, and before there is any that of the branch that was decided on. So it is in Kamailio."""
         request = ctx.msg
-        if ctx.branch >= 0:
-            request.new_uri = t.branch_notes(ctx.branch).get("uri") or request.new_uri
+        branch = t.relayed if t.relayed >= 0 else ctx.branch
+        if branch >= 0:
+            request.new_uri = t.branch_notes(branch).get("uri") or request.new_uri
         tag, reason = request.to.tag, reason_text(code)
         if reply is not None:
             tag, reason = reply.to.tag, reply.reason

@@ -260,6 +260,78 @@ def test_forked(s: Scene) -> None:
     accounted(s)
 
 
+FORKED = f'{FLAGS} append_branch("sip:two@" + $(hdr(X-Second)));'
+
+
+def rung_and_refused(s: Scene, *codes: int, backwards: bool = False) -> None:
+    """Two phones ring, and both end in failure: refused with these codes, or without any given, cancelled."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    sent = alice.request("INVITE", bob, headers=f"X-Second: {carol.host}")
+    invites = [(agent, agent.expect("INVITE")) for agent in (bob, carol)]
+    for agent, invite in invites:
+        agent.reply(invite, 180)
+        alice.expect(180)
+    if not codes:
+        alice.cancel(sent)
+        alice.expect(200, "CANCEL")
+        for agent, _ in invites:
+            agent.reply(agent.expect("CANCEL"), 200)
+    for (agent, invite), code in list(zip(invites, codes or (487, 487), strict=True))[:: -1 if backwards else 1]:
+        agent.reply(invite, code)
+        agent.expect("ACK")
+    s.fence()
+    s.server.settle()
+    alice.drain()
+    alice.ack(sent, next(arrival.message for arrival in alice.arrivals if arrival.message.status >= 300))
+    accounted(s)
+
+
+@room.case(f"route[forked_cancelled] {{ {FORKED} t_relay(); }}")
+def test_forked_cancelled(s: Scene) -> None:
+    """The call was missed at the phone whose ringing went upstream last, not at the one whose reply is relayed."""
+    rung_and_refused(s)
+
+
+@room.case(f"""
+route[forked_cancelled_route] {{ {FORKED} t_on_failure("CANCELLED"); t_relay(); }}
+failure_route[CANCELLED] {{ if (t_is_canceled()) exit; }}
+""")
+def test_forked_cancelled_route(s: Scene) -> None:
+    """The second phone ends first."""
+    rung_and_refused(s, backwards=True)
+
+
+@room.case(f"route[forked_refused] {{ {FORKED} t_relay(); }}")
+def test_forked_refused(s: Scene) -> None:
+    rung_and_refused(s, 404, 486)
+
+
+@room.case(f"""
+route[forked_answered_here] {{ {FORKED} setflag(5); t_on_failure("ELSEWHERE"); t_relay(); }}
+failure_route[ELSEWHERE] {{ t_reply("480", "Try later"); }}
+""")
+def test_forked_answered_here(s: Scene) -> None:
+    rung_and_refused(s, 486, 486)
+
+
+@room.case(f"""
+route[forked_again] {{ setflag(1); setflag(2); t_on_failure("AGAIN"); t_relay(); }}
+failure_route[AGAIN] {{ {FORKED} t_relay(); }}
+""")
+def test_forked_again(s: Scene) -> None:
+    """The first one rings, two more are called."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    sent = alice.request("INVITE", bob, headers=f"X-Second: {carol.host}")
+    first = bob.expect("INVITE")
+    bob.reply(first, 180)
+    alice.expect(180)
+    bob.reply(first, 486)
+    bob.expect("ACK")
+    carol.reply(carol.expect("INVITE"), 480)
+    alice.ack(sent, alice.expect(480))
+    accounted(s)
+
+
 @room.case("""
 route[early] { setflag(1); setflag(3); t_relay(); }
 """)
