@@ -159,7 +159,7 @@ class Engine:
         msg.id = self._next_id
         if "via" not in msg.names:
             raise BadMessage("no via found in reply")
-        msg.via  # noqa: B018  # raises where it is bad
+        msg.check_reply()
         if self._prefix is not None:
             self._set_prefix(Context(core, msg))
         if not _MANDATORY.issubset(msg.names):

@@ -5,6 +5,9 @@ Also what Kamailio checks of a message before its script sees it, and before it 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
@@ -69,9 +72,14 @@ class MessageValues(MessageText):
 
     @lazy
     def via2(self) -> Via | None:
-        """The second Via, in the same header or in the next one."""
-        vias = self.vias()
-        return vias[1] if len(vias) > 1 else None
+        """The second Via, in the same header or in the next one; BadMessage if it is bad."""
+        names, first = self.names, self.via
+        i = names.index("via")
+        if first.more:
+            return Via(self.text, self.text.index(",", first.end) + 1, self.value_span(i)[1])
+        if "via" not in names[i + 1 :]:
+            return None
+        return Via(self.text, *self.value_span(names.index("via", i + 1)))
 
     def vias(self) -> list[Via]:
         """All Vias, top first; BadMessage if one is bad."""
@@ -146,13 +154,7 @@ class MessageValues(MessageText):
     def content_length(self) -> int | None:
         """Content-Length, None if there is none; BadMessage if it is no number."""
         value = self.header("content-length")
-        if value is None:
-            return None
-        if value == "0":
-            return 0
-        if not value or not _DIGITS.issuperset(value) or len(value.lstrip("0")) > 10 or int(value) > _LONGEST:
-            raise BadMessage("bad Content-Length")
-        return int(value)
+        return None if value is None else _length(value)
 
     def check(self) -> None:
         """What Kamailio checks before a message reaches the script; BadMessage: it is discarded without an answer.
@@ -170,6 +172,18 @@ class MessageValues(MessageText):
         except ValueError:
             raise BadMessage(self.broken or "mandatory header missing") from None
         self._check_headers(last + 1)
+
+    def check_reply(self) -> None:
+        """As `check`, for a reply: Kamailio reads headers until it has seen two Vias, or all if there is one only."""
+        names = self.names
+        if names[0] == "via" and "via" in names[1:2]:
+            self.via2  # noqa: B018  # raises where one of them is bad
+            return
+        first = names.index("via")
+        second = first
+        if not self.via.more:
+            second = names.index("via", first + 1) if "via" in names[first + 1 :] else len(names)
+        self._check_headers(second + 1)
 
     def _is_plain(self) -> bool:
         """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""
@@ -220,20 +234,19 @@ class MessageValues(MessageText):
             raise BadMessage(self._wrong)
 
     def _check_headers(self, end: int) -> None:
-        """Parse what Kamailio parses while it reads the headers before index `end`."""
-        seen = set()
-        vias = 0
-        for name in self.names[:end]:
-            if name in _ONCE:
-                if name in seen:
-                    raise BadMessage(f"duplicate {name}")
+        """Parse what Kamailio does as it reads the headers before index `end`; a reply may have any of them twice."""
+        seen: set[str] = set()
+        once = _ONCE if self.is_request else ()
+        for i, name in enumerate(self.names[:end]):
+            if name not in seen:
                 seen.add(name)
-            elif name == "via":
-                vias += 1
-            elif name == "retry-after":
-                seen.add(name)
+            elif name in once:
+                raise BadMessage(f"duplicate {name}")
+            elif name in _READ:
+                _READ[name](self.raw_value(i).rstrip(_SPACE))
         # each parses on first access and raises where it is bad
         self.via  # noqa: B018
+        vias = self.names[:end].count("via")
         if vias > 1 or self.via.more:
             self._check_vias(vias)
         if "to" in seen:
@@ -243,9 +256,7 @@ class MessageValues(MessageText):
         if "content-length" in seen:
             self.content_length  # noqa: B018
         if "retry-after" in seen:
-            value = self.value(self.find("retry-after"))
-            if value[:1] not in _DIGITS or (value.isdecimal() and len(value) > 10):
-                raise BadMessage("bad Retry-After")
+            _read_retry_after(self.value(self.find("retry-after")))
 
     def _check_vias(self, headers: int) -> None:
         for i in self.indexes("via")[:headers]:
@@ -253,3 +264,23 @@ class MessageValues(MessageText):
             via = Via(self.text, start, end)
             while via.more:
                 via = Via(self.text, self.text.index(",", via.end) + 1, end)
+
+
+def _length(value: str) -> int:
+    """The number of a Content-Length."""
+    if value == "0":
+        return 0
+    if not value or not _DIGITS.issuperset(value) or len(value.lstrip("0")) > 10 or int(value) > _LONGEST:
+        raise BadMessage("bad Content-Length")
+    return int(value)
+
+
+def _read_retry_after(value: str) -> None:
+    if value[:1] not in _DIGITS or (value.isdecimal() and len(value) > 10):
+        raise BadMessage("bad Retry-After")
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "to": parse_address, "cseq": parse_cseq, "content-length": _length, "retry-after": _read_retry_after,
+}  # fmt: skip
+"""Headers that are taken apart whenever they are met, not only the first of the name."""

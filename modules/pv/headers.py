@@ -80,7 +80,7 @@ def _hdr(inner: Inner) -> Getter:
 
 def _count(inner: Inner) -> Getter:
     name_of = _name(inner)
-    return lambda ctx: ctx.msg.names.count(name_of(ctx))
+    return lambda ctx: ctx.msg.names.count(name_of(ctx)) if _readable(ctx.msg) else 0
 
 
 def _values(msg: Message, name: str) -> list[str]:
