@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from kamailio_py.script.context import Context
+from kamailio_py.sip.contacts import Contact, parse_contacts
 from kamailio_py.sip.digest import parse_credentials
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.headers import canonical
@@ -94,7 +95,7 @@ def uri_parts(path: Path, text_of: Raw) -> Raw:
 
 # addresses
 
-Address = Callable[[Context], "NameAddr | None"]
+Address = Callable[[Context], "NameAddr | Contact | None"]
 
 
 def _address(address: Address, name_text: bool, tags: bool) -> Callable[[Path], Raw | None]:
@@ -117,7 +118,7 @@ def _address(address: Address, name_text: bool, tags: bool) -> Callable[[Path], 
                 (found.display or ("" if name_text else False)) if (found := address(ctx)) is not None else None
             )
         if name == "tag" and tags and not rest:
-            return lambda ctx: (found.tag or False) if (found := address(ctx)) is not None else None
+            return lambda ctx: (found.param("tag") or False) if (found := address(ctx)) is not None else None
         raise bad(name, 1)
 
     return resolve
@@ -137,15 +138,15 @@ def _to(ctx: Context) -> NameAddr | None:
         return None
 
 
-def _first_of(header: str, last: bool = False) -> Address:
-    """The address in the first header of that name: the first, or the last, which is Kamailio's first of Contact."""
+def _first_of(header: str) -> Address:
+    """The first address in the first header of that name."""
 
     def address(ctx: Context) -> NameAddr | None:
         value = ctx.msg.header(header)
-        if not value or value == "*":
+        if not value:
             return None
         try:
-            return NameAddr(split_values(value)[-1 if last else 0])
+            return NameAddr(split_values(value)[0])
         except BadMessage:
             return None
 
@@ -162,17 +163,33 @@ def _addressed(header: str, address: Address, name_text: bool = True, tags: bool
     return resolve
 
 
-_CONTACT = _first_of("contact", last=True)
+def _first_contact(ctx: Context) -> Contact | None:
+    msg = ctx.msg
+    i = msg.find("contact")
+    if i < 0 or msg.raw_value(i)[:1] == "*":
+        return None
+    try:
+        return parse_contacts(msg.raw_value(i))[0]
+    except BadMessage:
+        return None
+
+
+def _contact_body(ctx: Context) -> str | None:
+    """The value of the first Contact header, if it can be read."""
+    msg = ctx.msg
+    i = msg.find("contact")
+    value = msg.raw_value(i) if i >= 0 else ""
+    return value if value[:1] == "*" or _first_contact(ctx) is not None else None
 
 
 def _contact(path: Path) -> Raw:
     if len(path) == 1 and path[0] in ("expires", "q", "instance", "received"):
         name = "+sip.instance" if path[0] == "instance" else str(path[0])
-        return lambda ctx: found.param(name) if (found := _CONTACT(ctx)) is not None else None
-    return _CONTACTS(path)
+        return lambda ctx: found.last_param(name) if (found := _first_contact(ctx)) is not None else None
+    return _contact_parts(path) or _contact_body
 
 
-_CONTACTS = _addressed("contact", _CONTACT)
+_contact_parts = _address(_first_contact, name_text=True, tags=False)
 
 
 # digest credentials

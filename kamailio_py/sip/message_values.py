@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from kamailio_py.sip.contacts import Contact, parse_contacts
 from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
@@ -136,13 +137,14 @@ class MessageValues(MessageText):
         return self.cseq[1]
 
     @lazy
-    def contacts(self) -> list[NameAddr] | str:
-        """All Contacts, or "*"; BadMessage if one is bad."""
-        found: list[NameAddr] = []
-        for value in self.headers("contact"):
-            if value == "*":
+    def contacts(self) -> list[Contact] | str:
+        """All Contacts in Kamailio's order, of each header the last one first, or "*"; BadMessage if one is bad."""
+        found: list[Contact] = []
+        for i in self.indexes("contact"):
+            value = self.raw_value(i)
+            if value[:1] == "*":
                 return "*"
-            found += [NameAddr(part) for part in split_values(value) if part]
+            found += parse_contacts(value)
         return found
 
     @lazy

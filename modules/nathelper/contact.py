@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kamailio_py.log import get_logger
+from kamailio_py.sip.contacts import parse_contacts
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import NameAddr, value_spans
 from kamailio_py.sip.uri import Uri
 
 log = get_logger("nathelper")
@@ -46,15 +46,13 @@ def contact_places(msg: Message) -> list[Place]:
     found = []
     text = msg.text
     for i in msg.indexes("contact"):
-        for start, end in value_spans(text, *msg.value_span(i))[::-1]:
-            value = text[start:end]
-            if value.strip() in ("", "*"):
-                continue
-            uri = NameAddr(value).uri
-            bracketed = f"<{uri}" in value
-            at = text.index(uri, text.index(f"<{uri}", start) if bracketed else start)
-            value_end = start + len(value.rstrip(" \t\r\n"))
-            found.append(Place(Uri.parse(uri), at, at + len(uri), value_end, bracketed))
+        start, end = msg.value_span(i)
+        value = text[start:end]
+        for contact in parse_contacts(value) if value[:1] != "*" else ():
+            at = start + contact.uri_start
+            bracketed = contact.uri_start > 0 and value[contact.uri_start - 1] == "<"
+            value_end = start + contact.start + len(contact.text)
+            found.append(Place(contact.parsed_uri, at, at + len(contact.uri), value_end, bracketed))
     return found
 
 

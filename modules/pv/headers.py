@@ -9,6 +9,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, Inner, inline, numbered, printed
 from kamailio_py.script.values import Value, parse_int
+from kamailio_py.sip.contacts import parse_contacts
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.headers import canonical
 from kamailio_py.sip.message import Message
@@ -97,12 +98,10 @@ def _values(msg: Message, name: str) -> list[str]:
     found: list[str] = []
     for at in msg.indexes(name):
         value = msg.raw_value(at)
-        if name == "contact":
-            # the parser keeps the contacts of one header in reverse
-            if value != "*":
-                found += reversed(split_values(value))
-        else:
+        if name != "contact":
             found += split_values(value)
+        elif value[:1] != "*":
+            found += [contact.text for contact in parse_contacts(value)]
     return found
 
 
@@ -206,7 +205,7 @@ def _expires(pick: Callable[[list[int]], int]) -> Getter:
             return None
         if not isinstance(contacts, str):
             for contact in contacts:
-                value = parse_int(contact.param("expires") or "", hexadecimal=False)
+                value = parse_int(contact.last_param("expires") or "", hexadecimal=False)
                 found.append(value if value is not None else header)
         numbers = [value for value in [*found, header] if value is not None]
         return pick(numbers) if numbers else None

@@ -5,10 +5,9 @@ from __future__ import annotations
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.script.values import wrap32
+from kamailio_py.sip.contacts import Contact, parse_contacts
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import NameAddr, split_values
-from kamailio_py.sip.uri import split_params
 
 log = get_logger("registrar")
 
@@ -24,22 +23,13 @@ def unsigned(text: str) -> int | None:
 
 
 class RequestedContact:
-    """One Contact of a REGISTER: its URI and parameters by lower-case name, quotes taken off."""
+    """One Contact of a REGISTER: its URI, and its parameters by lower-case name, "" for one without value."""
 
     __slots__ = ("params", "uri")
 
-    def __init__(self, text: str) -> None:
-        address = NameAddr(text)
-        if not address.uri and text:
-            raise BadMessage("contact without a URI")
-        self.uri = address.uri
-        self.params: dict[str, str] = {}
-        for part in split_params(address.params) if address.params else ():
-            name, _, value = part.partition("=")
-            value = value.strip(_SPACE)
-            if value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
-                value = value[1:-1]
-            self.params[name.strip(_SPACE).lower()] = value
+    def __init__(self, contact: Contact) -> None:
+        self.uri = contact.uri
+        self.params = {name.lower(): value or "" for name, value in contact.params}
 
     @property
     def instance(self) -> str:
@@ -83,14 +73,15 @@ class Register:
         return -1 if number is None else wrap32(number)
 
     def _read_contacts(self, longest: int) -> None:
-        headers = self.msg.headers("contact")
-        stars = [value.strip(_SPACE)[:1] == "*" for value in headers]
+        msg = self.msg
+        headers = [msg.raw_value(i) for i in msg.indexes("contact")]
+        stars = [value[:1] == "*" for value in headers]
         try:
             for value, star in zip(headers, stars, strict=True):
                 if not star:
-                    self.contacts += [RequestedContact(part) for part in split_values(value)][::-1]
-            if self.msg.new_contact and self.contacts:
-                self.contacts[0].uri = self.msg.new_contact
+                    self.contacts += [RequestedContact(contact) for contact in parse_contacts(value)]
+            if msg.new_contact and self.contacts:
+                self.contacts[0].uri = msg.new_contact
         except BadMessage:
             log.err("failed to parse Contact body")
             raise Refused(Refusal.PARSE_CONTACT) from None

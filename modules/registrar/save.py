@@ -6,6 +6,7 @@ answered. Results are Kamailio's: 1 contacts were inserted, 2 updated, 3 deleted
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
@@ -18,7 +19,7 @@ from kamailio_py.modules.usrloc.contact import ALL_METHODS, MEMORY_ONLY, Contact
 from kamailio_py.script.xavp import copied, newest
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.escapes import unescaped
-from kamailio_py.sip.methods import numbers_of
+from kamailio_py.sip.methods import numbers_of, strict_numbers_of
 from kamailio_py.sip.nameaddr import parse_list
 from kamailio_py.sip.uri import Uri
 
@@ -38,6 +39,7 @@ LONGEST_CALLID = LONGEST_USER_AGENT = 255
 LONGEST_PATH = 256
 STREAMS = ("tcp", "tls", "ws", "wss")
 _SPACE = " \t\r\n"
+_q = re.compile(r"[ \t\r\n]*0*(?:(1)(?:\.0+)?|\.([0-9]+)|(?<=0))").fullmatch
 _FAILED = {"insert": Refusal.INSERT_CONTACT, "update": Refusal.UPDATE_CONTACT, "delete": Refusal.DELETE_CONTACT}
 
 
@@ -258,7 +260,7 @@ class Saving:
         seconds = module.set_for_request(self.ctx, "expires", int)
         if seconds is None or seconds < 0:
             text = wanted.params.get("expires", "")
-            number = unsigned(text) if text else register.expires
+            number = unsigned(text.removeprefix("+") or "0") if text else register.expires
             if number is None or (not text and number < 0):
                 seconds, percent = module.default_expires, module.default_expires_range
             else:
@@ -350,7 +352,11 @@ class Saving:
 
     def _methods_of(self, wanted: RequestedContact) -> int:
         if "methods" in wanted.params:
-            return numbers_of(wanted.params["methods"])
+            try:
+                return strict_numbers_of(wanted.params["methods"])
+            except BadMessage:
+                log.err("failed to parse contact methods")
+                raise Refused(Refusal.PARSE) from None
         if self._methods is None:
             allow = self.msg.headers("allow")
             self._methods = numbers_of(",".join(allow)) if allow else ALL_METHODS
@@ -372,7 +378,7 @@ class Saving:
         text = wanted.params.get("reg-id", "")
         first, self._is_later = not self._is_later, True
         if self.use_reg_id and wanted.instance and text:
-            number = unsigned(text)
+            number = unsigned(text.removeprefix("+"))
             if not number:
                 log.err("invalid reg-id value")
                 # Kamailio says so of all contacts but the first
@@ -415,11 +421,10 @@ class Saving:
 
 def thousandths(text: str) -> int | None:
     """A q value in thousandths; None where it is none. Digits after the third are not read."""
-    whole, _, part = text.strip(_SPACE).partition(".")
-    if whole not in ("", "0", "1") or (not whole and not part) or not (part.isdigit() or not part):
+    match = _q(text)
+    if match is None:
         return None
-    q = int(whole or "0") * 1000 + int((part + "000")[:3])
-    return q if q <= 1000 else None
+    return 1000 if match[1] else int(f"{match[2] or ''}000"[:3])
 
 
 def unescape_received(text: str) -> str:

@@ -11,8 +11,8 @@ from kamailio_py.config.arguments import RAW, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
+from kamailio_py.sip.contacts import parse_contacts
 from kamailio_py.sip.errors import BadMessage, BadUri
-from kamailio_py.sip.nameaddr import NameAddr, value_spans
 from kamailio_py.sip.uri import Uri, split_params
 
 if TYPE_CHECKING:
@@ -32,16 +32,14 @@ def first_contacts(msg: Message) -> list[tuple[int, int]] | None:
     i = msg.find("contact")
     if i < 0:
         return None
-    found = []
-    text = msg.text
-    for start, end in value_spans(text, *msg.value_span(i)):
-        value = text[start:end]
-        if value.strip() == "*":
-            continue
-        uri = NameAddr(value).uri
-        at = text.index(uri, text.index("<", start, end) if f"<{uri}" in value or "<" in value else start, end)
-        found.append((at, at + len(uri)))
-    return found
+    start, end = msg.value_span(i)
+    value = msg.text[start:end]
+    if value[:1] == "*":
+        return []
+    return [
+        (start + contact.uri_start, start + contact.uri_start + len(contact.uri))
+        for contact in reversed(parse_contacts(value))
+    ]
 
 
 def restored(text: str, separator: str) -> str | int:

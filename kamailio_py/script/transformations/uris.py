@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from kamailio_py.script.context import Context
@@ -132,26 +133,24 @@ URIS = members(
 )
 
 
+_UNQUOTED = r'(?:[^"{0}]++|"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)")*+'
+_name = re.compile(_UNQUOTED.format("<") + "<").match
+_bracketed = re.compile(_UNQUOTED.format(">") + ">").match
+
+
 def _split(text: str) -> tuple[str, str, int]:
-    """(name, uri, length of both) of an address; a text without brackets is all URI."""
-    pos, end = 0, len(text)
-    quoted = False
-    while pos < end:
-        char = text[pos]
-        if quoted:
-            if char == "\\":
-                pos += 1
-            elif char == '"':
-                quoted = False
-        elif char == '"':
-            quoted = True
-        elif char == "<":
-            close = text.find(">", pos)
-            if close < 0:
-                return "", "", -1
-            return text[:pos], text[pos + 1 : close], close + 1
-        pos += 1
-    return ("", text, end) if end and not quoted else ("", "", -1)
+    """(name, uri, length of both) of an address; without a bracket outside of quotes the text is all URI, and without a
+    closing one what follows the bracket."""
+    if not text:
+        return "", "", -1
+    name = _name(text)
+    if name is None:
+        return "", text, len(text)
+    start = name.end()
+    closing = _bracketed(text, start)
+    if closing is None:
+        return "", text[start:], 0
+    return text[: start - 1], text[start : closing.end() - 1], closing.end()
 
 
 def _nameaddr(part: int) -> Factory:

@@ -1,0 +1,149 @@
+"""Contact headers, taken apart as Kamailio takes them apart, which asks little of a URI and much of parameters.
+
+What stands between angle brackets is a URI whatever it looks like; text behind them makes the brackets part of it.
+Where a name stands before a URI without brackets the last character of the header is lost, as it is there.
+Contacts do not change, so those parsed last are remembered.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.uri import Uri
+
+_SPACE = " \t\r\n"
+_QUOTED = r'"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)"'
+_name = re.compile(rf'((?:[^":;<]++|{_QUOTED})*+)([:;<])').match
+_blank = re.compile(rf"(?:[^\" \t]++|{_QUOTED})*+[ \t]").match
+_uri = re.compile(rf'(?:[^"<>,;]++|{_QUOTED}|<(?:[^"<>]++|{_QUOTED})*+>)*+').match
+_param = re.compile(r"[ \t\r\n]*([^ \t\r\n;,=]*)[ \t\r\n]*(=?)[ \t\r\n]*").match
+_token = re.compile(r"[^ \t\r\n;,]+").match
+_space = re.compile(r"[ \t\r\n]*").match
+_usual = re.compile(r"<([^<> \t\r\n\"',;]+)>").fullmatch
+_REMEMBERED = 256
+"""Characters of the longest header that is remembered."""
+
+
+class Contact:
+    """One contact of a header.
+
+    text        as written, with name and parameters
+    start       where that stands in the header's value
+    display     the name as written, "" without one
+    uri         without its brackets;  uri_start  where it stands in the header's value
+    params      (name, value) as written but for the quotes, the value None without one
+    """
+
+    __slots__ = ("display", "params", "start", "text", "uri", "uri_start")
+
+    def __init__(
+        self, text: str, start: int, display: str, uri: str, uri_start: int, params: tuple[tuple[str, str | None], ...]
+    ) -> None:
+        self.text = text
+        self.start = start
+        self.display = display
+        self.uri = uri
+        self.uri_start = uri_start
+        self.params = params
+
+    def __repr__(self) -> str:
+        return f"Contact({self.text!r})"
+
+    def param(self, name: str) -> str | None:
+        """Value of the first parameter of this name, given in lower case; None if it is not there or has none."""
+        return next((value for key, value in self.params if key.lower() == name), None)
+
+    def last_param(self, name: str) -> str | None:
+        """As param(), of the last one: Kamailio's way with q, expires, received and others it knows."""
+        return next((value for key, value in reversed(self.params) if key.lower() == name), None)
+
+    @property
+    def parsed_uri(self) -> Uri:
+        """The parts of the URI; BadUri if it has none."""
+        return Uri.parse(self.uri)
+
+
+def parse_contacts(value: str) -> list[Contact]:
+    """The contacts of a header's value in Kamailio's order, the last one first; BadMessage if there is none, or a bad
+    one among them. What begins with a star is not asked for."""
+    return _remembered(value) if len(value) <= _REMEMBERED else _parse(value)
+
+
+def _parse(value: str) -> list[Contact]:
+    match = _usual(value)
+    if match is not None:
+        return [Contact(value, 0, "", match[1], 1, ())]
+    found: list[Contact] = []
+    at, end = _space(value).end(), len(value)  # type: ignore[union-attr]
+    while True:
+        if at == end:
+            raise BadMessage("no contact after a comma" if found else "empty Contact")
+        start = at
+        at, end = _after_name(value, at, end)
+        uri_end = _uri(value, at, end).end()  # type: ignore[union-attr]
+        if uri_end < end and value[uri_end] not in ",;":
+            raise BadMessage("bad bracket or quote in a contact")
+        uri = value[at:uri_end].strip(_SPACE)
+        display = value[start:at].strip(_SPACE)
+        if uri[:1] == "<" and uri[-1:] == ">":
+            uri = uri[1:-1].strip(_SPACE)
+        if not uri:
+            raise BadMessage("contact without a URI")
+        uri_start = value.index(uri, at)
+        params: list[tuple[str, str | None]] = []
+        at = uri_end
+        if at < end and value[at] == ";":
+            at = _read_params(value, at + 1, end, params)
+        text = value[start:at].rstrip(_SPACE)
+        found.append(Contact(text, start, display, uri, uri_start, tuple(params)))
+        if at == end:
+            return found[::-1]
+        at = _space(value, at + 1, end).end()  # type: ignore[union-attr]
+
+
+_remembered = lru_cache(1024)(_parse)
+
+
+def _after_name(value: str, at: int, end: int) -> tuple[int, int]:
+    """Where the URI begins, and the end of the header for all that follows."""
+    match = _name(value, at, end)
+    if match is None:
+        raise BadMessage("contact without a URI, or a quote that does not end")
+    if match[2] == "<":
+        return match.end(1), end
+    blank = at
+    while (following := _blank(value, blank, match.end(1))) is not None:
+        blank = following.end()
+    return (at, end) if blank == at else (blank - 1, end - 1)
+
+
+def _read_params(value: str, at: int, end: int, params: list[tuple[str, str | None]]) -> int:
+    """Read the parameters that begin at `at`; where they end: at a comma, or the end."""
+    while True:
+        match = _param(value, at, end)
+        assert match is not None
+        name, equals, at = match[1], match[2], match.end()
+        if at == end and not name and not equals:
+            raise BadMessage("no parameter after a semicolon")
+        text: str | None = None
+        if equals:
+            text = ""
+            if at < end and value[at] in "\"'":
+                closing = value.find(value[at], at + 1, end)
+                if closing < 0:
+                    raise BadMessage("quote of a parameter does not end")
+                text, at = value[at + 1 : closing], closing + 1
+            elif at < end:
+                token = _token(value, at, end)
+                if token is None:
+                    raise BadMessage("parameter without its value")
+                text, at = token[0], token.end()
+        params.append((name, text))
+        at = _space(value, at, end).end()  # type: ignore[union-attr]
+        if at == end or value[at] == ",":
+            return at
+        if value[at] != ";":
+            raise BadMessage("rubbish after a parameter")
+        at += 1
