@@ -149,7 +149,7 @@ class Engine:
     def _take_alias(self, msg: Message) -> None:
         """Via's `alias`: requests for the port it names may take this connection (RFC 5923)."""
         via = msg.via
-        if via.param("alias") is not None:
+        if via.alias is not None:
             self.core.tcp.connections.add_alias(msg.connection, via.port or 5060)
 
     def _reply_in(self, msg: Message) -> bool:

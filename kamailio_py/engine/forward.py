@@ -102,7 +102,7 @@ def forward_reply(core: Core, msg: Message) -> int:
     destination = Destination(proto, host, port, sender)
     if proto != "udp":
         flags = (NO_CONNECT if msg.reply_no_connect else 0) | (CLOSE if msg.reply_close else 0)
-        destination = Destination(proto, host, port, sender, connection_of(via.param("i")), flags)
+        destination = Destination(proto, host, port, sender, connection_of(via.i), flags)
     text = build_reply_forward(msg, proto)
     if core.reply_out and not all(allow(msg, text, destination) for allow in core.reply_out):
         return -1

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 from kamailio_py.script.context import Context
-from kamailio_py.sip.contacts import Contact, parse_contacts
+from kamailio_py.sip.address_lists import ListedAddress, parse_contacts
 from kamailio_py.sip.digest import parse_credentials
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.headers import canonical
@@ -95,7 +95,7 @@ def uri_parts(path: Path, text_of: Raw) -> Raw:
 
 # addresses
 
-Address = Callable[[Context], "NameAddr | Contact | None"]
+Address = Callable[[Context], "NameAddr | ListedAddress | None"]
 
 
 def _address(address: Address, name_text: bool, tags: bool) -> Callable[[Path], Raw | None]:
@@ -163,7 +163,7 @@ def _addressed(header: str, address: Address, name_text: bool = True, tags: bool
     return resolve
 
 
-def _first_contact(ctx: Context) -> Contact | None:
+def _first_contact(ctx: Context) -> ListedAddress | None:
     msg = ctx.msg
     i = msg.find("contact")
     if i < 0 or msg.raw_value(i)[:1] == "*":

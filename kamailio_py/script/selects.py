@@ -168,7 +168,7 @@ def _via(path: Path) -> Raw:
         return vias[index - 1] if 0 < index <= len(vias) else None
 
     if not path:
-        return lambda ctx: ctx.msg.text[found.start : found.end] if (found := via(ctx)) is not None else None
+        return lambda ctx: found.written(ctx.msg.text) if (found := via(ctx)) is not None else None
     name = str(path[0])
     if name == "params" and len(path) == 2:
         param = str(path[1]).lower()

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kamailio_py.sip.contacts import Contact, parse_contacts
+from kamailio_py.sip.address_lists import ListedAddress, parse_contacts, parse_routes
 from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
 from kamailio_py.sip.message_text import METHODS, MessageText
-from kamailio_py.sip.nameaddr import NameAddr, parse_address, split_values, usual_address
+from kamailio_py.sip.nameaddr import NameAddr, parse_address, usual_address
 from kamailio_py.sip.shapes import KNOWN
 from kamailio_py.sip.via import Via
 
@@ -137,9 +137,9 @@ class MessageValues(MessageText):
         return self.cseq[1]
 
     @lazy
-    def contacts(self) -> list[Contact] | str:
+    def contacts(self) -> list[ListedAddress] | str:
         """All Contacts in Kamailio's order, of each header the last one first, or "*"; BadMessage if one is bad."""
-        found: list[Contact] = []
+        found: list[ListedAddress] = []
         for i in self.indexes("contact"):
             value = self.raw_value(i)
             if value[:1] == "*":
@@ -148,9 +148,9 @@ class MessageValues(MessageText):
         return found
 
     @lazy
-    def routes(self) -> list[NameAddr]:
+    def routes(self) -> list[ListedAddress]:
         """All Routes; BadMessage if one is bad."""
-        return [NameAddr(part) for value in self.headers("route") for part in split_values(value)]
+        return [route for i in self.indexes("route") for route in parse_routes(self.raw_value(i))]
 
     @lazy
     def content_length(self) -> int | None:

@@ -119,6 +119,8 @@ def parse_address(text: str) -> NameAddr:
     address = NameAddr(text)
     if not address.uri:
         raise BadMessage("empty address")
+    if address.display[:1] == '"' and "\n" in address.display:
+        raise BadMessage("line break in a quoted name")
     params = address.params
     if params:
         if params[:4] == "tag=" and _PLAIN.issuperset(params[4:]):

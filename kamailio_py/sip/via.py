@@ -13,7 +13,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import Slotted, lazy, slotted
 
 _HEAD = re.compile(
-    r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/;,]+)[ \t\r\n]+"
+    r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/]+)[ \t\r\n]+"
     r"(\[[0-9A-Fa-f:.]+\]|[^ \t\r\n:;,\[\](]+)[ \t\r\n]*(?::[ \t\r\n]*([0-9]{1,5}))?[ \t\r\n]*",
     re.IGNORECASE,
 )
@@ -24,10 +24,12 @@ VIA_GROUPS = 5
 _USUAL = re.compile(USUAL_VIA).fullmatch
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
+_BLANK = frozenset(_SPACE)
+_value = re.compile(r'"(?:[^"\\]|\\.)*"|[^" \t\r\n]*', re.DOTALL).fullmatch
 
 # how Kamailio's Via parser treats the parameters it knows, some by accident
 _NEVER_WITH_VALUE = frozenset(("hidden", "alias", "a"))
-_NEVER_BARE = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
+_NEVER_EMPTY = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
 
 
 @lru_cache(4096)
@@ -111,9 +113,10 @@ class Via(Slotted):
                 found = _hostport(text[blank + 1 : semicolon])
                 if found is not None:
                     params = text[semicolon + 1 : end]
-                    if _UNUSUAL.search(params) is None:
+                    transport = text[start + 8 : blank]
+                    if transport.isalnum() and _UNUSUAL.search(params) is None:
                         self.host, self.port_text, self.port = found
-                        self.transport = text[start + 8 : blank]
+                        self.transport = transport
                         self.start = start
                         self.end = end
                         self.host_end = semicolon
@@ -145,27 +148,21 @@ class Via(Slotted):
         for part in params.split(";"):
             name, equals, value = part.partition("=")
             end = at + len(part)
-            if name == "branch":
-                if not value:
-                    raise BadMessage("empty branch in Via")
+            if name == "branch" and value and "=" not in value:
                 self.branch = value
-            elif name == "rport":
-                self.rport = value
-                self.rport_span = (at, end)
             else:
-                name = name.lower()
-                self._param(name, value, at, end)
-                if not name or (name in _NEVER_WITH_VALUE if equals else name in _NEVER_BARE):
-                    raise BadMessage("bad parameter in Via")
+                self._param(name.lower(), equals, value, at, end)
             at = end + 1
 
-    def _param(self, name: str, value: str, start: int, end: int) -> None:
+    def _param(self, name: str, equals: str, value: str, start: int, end: int) -> None:
+        if not name or (equals and name in _NEVER_WITH_VALUE) or ("=" in value and value[0] != '"'):
+            raise BadMessage("bad parameter in Via")
+        if not value and name in _NEVER_EMPTY:
+            raise BadMessage("parameter without value in Via")
         if name == "received":
             self.received = value
             self.received_span = (start, end)
         elif name == "branch":
-            if not value:
-                raise BadMessage("empty branch in Via")
             self.branch = value
         elif name == "rport":
             self.rport = value
@@ -211,25 +208,30 @@ class Via(Slotted):
             name, equals, value = text[at:stop].partition("=")
             name = name.strip(_SPACE).lower()
             value = value.strip(_SPACE)
-            if not name or (name in _NEVER_WITH_VALUE if equals else name in _NEVER_BARE):
+            if not _BLANK.isdisjoint(name) or _value(value) is None:
                 raise BadMessage("bad parameter in Via")
             last = stop
             while text[last - 1] in _SPACE:
                 last -= 1
-            self._param(name, value, at, last)
+            self._param(name, equals, value, at, last)
             if stop >= end or text[stop] != ";":
                 self.params = text[begin:last]
                 return stop
             at = stop + 1
 
+    def written(self, text: str) -> str:
+        """The Via as it stands in the text it was parsed from, with the comma if another one follows."""
+        return text[self.start : text.index(",", self.end) + 1 if self.more else self.end]
+
     def param(self, name: str) -> str | None:
-        """Value of a parameter as written, "" without value, None if it is not there."""
+        """Value of a parameter without its quotes, None if it has none or is not there."""
         at, params = 0, self.params
         while at < len(params):
             stop = _param_end(params, at, len(params))
             key, _, value = params[at:stop].partition("=")
             if key.strip(_SPACE).lower() == name:
-                return value.strip(_SPACE)
+                value = value.strip(_SPACE)
+                return value[1:-1] if value[:1] == '"' else value or None
             at = stop + 1
         return None
 

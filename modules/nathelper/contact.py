@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kamailio_py.log import get_logger
-from kamailio_py.sip.contacts import parse_contacts
+from kamailio_py.sip.address_lists import parse_contacts
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.uri import Uri

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.log import get_logger
+from kamailio_py.sip.address_lists import parse_routes
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import parse_list
 
 if TYPE_CHECKING:
     from kamailio_py.modules.nathelper import Nathelper
@@ -81,7 +81,7 @@ class Ping:
         hop = contact.received or contact.address
         if contact.path and contact.cflags & self._sip:
             try:
-                hop = parse_list(contact.path)[0].uri
+                hop = parse_routes(contact.path)[0].uri
             except BadMessage:
                 log.err("failed to get dst_uri for Path")
                 return

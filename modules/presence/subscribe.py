@@ -15,7 +15,7 @@ from kamailio_py.sip.nameaddr import NameAddr
 if TYPE_CHECKING:
     from kamailio_py.modules.presence import Presence
     from kamailio_py.script.context import Context
-    from kamailio_py.sip.contacts import Contact
+    from kamailio_py.sip.address_lists import ListedAddress
     from kamailio_py.sip.message import Message
 
 log = get_logger("presence")
@@ -94,7 +94,7 @@ class Subscribing:
         )  # fmt: skip
 
     @staticmethod
-    def _contacts(msg: Message) -> list[Contact]:
+    def _contacts(msg: Message) -> list[ListedAddress]:
         try:
             contacts = msg.contacts
         except BadMessage:

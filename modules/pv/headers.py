@@ -9,7 +9,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, Inner, inline, numbered, printed
 from kamailio_py.script.values import Value, parse_int
-from kamailio_py.sip.contacts import parse_contacts
+from kamailio_py.sip.address_lists import parse_contacts, parse_routes
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.headers import canonical
 from kamailio_py.sip.message import Message
@@ -88,20 +88,18 @@ def _values(msg: Message, name: str) -> list[str]:
     """The single values of the headers of that name, in Kamailio's order."""
     if name == "via":
         try:
-            text = msg.text
-            return [
-                text[via.start : text.index(",", via.end) + 1] if via.more else text[via.start : via.end]
-                for via in msg.vias()
-            ]
+            return [via.written(msg.text) for via in msg.vias()]
         except BadMessage:
             return []
     found: list[str] = []
     for at in msg.indexes(name):
         value = msg.raw_value(at)
-        if name != "contact":
+        if name == "contact":
+            found += [contact.text for contact in parse_contacts(value)] if value[:1] != "*" else []
+        elif name == "diversion":
             found += split_values(value)
-        elif value[:1] != "*":
-            found += [contact.text for contact in parse_contacts(value)]
+        else:
+            found += [route.text for route in parse_routes(value)]
     return found
 
 

@@ -13,10 +13,10 @@ from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refused
 from kamailio_py.modules.usrloc.matching import plain_instance
 from kamailio_py.script.xavp import copied
+from kamailio_py.sip.address_lists import parse_routes
 from kamailio_py.sip.branch import Branch
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.methods import number_of
-from kamailio_py.sip.nameaddr import parse_list, split_values
 from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -169,13 +169,14 @@ class Lookup:
         if not path:
             return "", ""
         try:
-            hop = parse_list(path)[0].uri
+            hops = parse_routes(path)
+            hop = hops[0].uri
             if self.module.path_check_local > 0 and self.core.is_myself(Uri.parse(hop).host):
-                # as it stands behind the first comma, blanks included
-                path = path[len(split_values(path)[0]) + 1 :]
-                if not path:
+                if len(hops) == 1:
                     return "", ""
-                hop = parse_list(path)[0].uri
+                # as it stands behind the first comma, blanks included
+                path = path[path.index(",", hops[0].start + len(hops[0].text)) + 1 :]
+                hop = hops[1].uri
         except (BadMessage, BadUri):
             log.err("failed to get dst_uri for Path")
             raise _NotUsable from None

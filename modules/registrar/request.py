@@ -5,7 +5,7 @@ from __future__ import annotations
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.script.values import wrap32
-from kamailio_py.sip.contacts import Contact, parse_contacts
+from kamailio_py.sip.address_lists import ListedAddress, parse_contacts
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 
@@ -27,7 +27,7 @@ class RequestedContact:
 
     __slots__ = ("params", "uri")
 
-    def __init__(self, contact: Contact) -> None:
+    def __init__(self, contact: ListedAddress) -> None:
         self.uri = contact.uri
         self.params = {name.lower(): value or "" for name, value in contact.params}
 

@@ -17,10 +17,10 @@ from kamailio_py.modules.registrar.settings import OUTBOUND_NONE, OUTBOUND_REQUI
 from kamailio_py.modules.usrloc.api import RepeatedRequest, StaleRequest
 from kamailio_py.modules.usrloc.contact import ALL_METHODS, MEMORY_ONLY, Contact
 from kamailio_py.script.xavp import copied, newest
+from kamailio_py.sip.address_lists import parse_routes
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.escapes import unescaped
 from kamailio_py.sip.methods import numbers_of, strict_numbers_of
-from kamailio_py.sip.nameaddr import parse_list
 from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class Saving:
         if "path" not in self.msg.names:
             return False
         try:
-            first = Uri.parse(parse_list(self.msg.headers("path")[0])[0].uri)
+            first = Uri.parse(parse_routes(self.msg.headers("path")[0])[0].uri)
         except (BadMessage, BadUri):
             log.err("Failed to parse Path: header body")
             raise Refused(self.module.reply.refusal) from None
@@ -394,7 +394,7 @@ class Saving:
         try:
             if len(path) + 1 >= LONGEST_PATH:
                 raise BadMessage("too long")
-            first = Uri.parse(parse_list(path)[0].uri)
+            first = Uri.parse(parse_routes(path)[0].uri)
         except (BadMessage, BadUri):
             log.err("failed to parse Path body, no head found")
             raise Refused(Refusal.PARSE_PATH) from None

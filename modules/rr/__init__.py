@@ -13,7 +13,7 @@ from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
 from kamailio_py.modules.rr import record
-from kamailio_py.modules.rr.loose import PRELOADED, LooseRouter, parse_routes
+from kamailio_py.modules.rr.loose import PRELOADED, LooseRouter, routes_of
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.uri import BadUri, Uri
 
@@ -116,7 +116,7 @@ class Rr(Module):
         notes = self._of(msg)
         if not notes.params and "route" in msg.names:
             try:
-                first = Uri.parse(parse_routes(msg)[0].uri)
+                first = Uri.parse(routes_of(msg)[0].uri)
             except BadMessage:
                 log.err("failed to parse Route HF")
                 return None
@@ -296,7 +296,7 @@ class Rr(Module):
                 log.info("No route header present.")
                 return None
             try:
-                return parse_routes(ctx.msg)[0].uri
+                return routes_of(ctx.msg)[0].uri
             except BadMessage:
                 log.err("Error while parsing Route header")
                 return None

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
+from kamailio_py.sip.address_lists import parse_routes
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import NameAddr, value_spans
 from kamailio_py.sip.uri import BadUri, Uri, param_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ log = get_logger("rr")
 
 DRIVEN, NOT_DRIVEN, ERROR, PRELOADED = 1, -1, -1, -3
 LOOSE_ONLY = 1
-_SPACE = " \t\r\n"
 
 
 class Route:
@@ -38,19 +37,16 @@ class Route:
         self.uri = uri
 
 
-def parse_routes(msg: Message) -> list[Route]:
+def routes_of(msg: Message) -> list[Route]:
     """All Routes of the request, in order; BadMessage if one is no address."""
     text, found = msg.text, []
     for header in msg.indexes("route"):
         value_start, value_end = msg.value_span(header)
-        spans = value_spans(text, value_start, value_end)
-        for i, (start, end) in enumerate(spans):
-            while start < end and text[start] in _SPACE:
-                start += 1
-            while end > start and text[end - 1] in _SPACE:
-                end -= 1
-            uri = NameAddr(text[start:end]).uri
-            found.append(Route(header, value_start, start, end, i == len(spans) - 1, uri))
+        addresses = parse_routes(text[value_start:value_end])
+        for address in addresses:
+            start = value_start + address.start
+            end = start + len(address.text)
+            found.append(Route(header, value_start, start, end, address is addresses[-1], address.uri))
     return found
 
 
@@ -85,7 +81,7 @@ class LooseRouter:
         if "route" not in msg.names:
             return ERROR
         try:
-            self.routes = parse_routes(msg)
+            self.routes = routes_of(msg)
         except BadMessage:
             log.err("failed to parse Route HF")
             return ERROR

@@ -11,7 +11,7 @@ from kamailio_py.config.arguments import RAW, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
-from kamailio_py.sip.contacts import parse_contacts
+from kamailio_py.sip.address_lists import parse_contacts
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.uri import Uri, split_params
 

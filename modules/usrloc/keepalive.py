@@ -12,8 +12,8 @@ from kamailio_py import log as levels
 from kamailio_py.log import get_logger
 from kamailio_py.modules.usrloc.contact import Contact
 from kamailio_py.script.context import Context
+from kamailio_py.sip.address_lists import parse_routes
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.nameaddr import parse_list
 
 if TYPE_CHECKING:
     from kamailio_py.modules.usrloc import Usrloc
@@ -50,7 +50,7 @@ class Keepalive:
     def _send(self, aor: str, hash: int, contact: Contact) -> None:
         core, module = self.core, self.module
         try:
-            hop = contact.received or (parse_list(contact.path)[0].uri if contact.path else contact.address)
+            hop = contact.received or (parse_routes(contact.path)[0].uri if contact.path else contact.address)
         except BadMessage:
             log.err("failed to get first uri for path")
             return

@@ -101,3 +101,93 @@ route[contact_seen] {{ {SEEN} sl_send_reply("200", "OK"); }}
 """)
 def test_contact_seen(s: Scene) -> None:
     each(s, s.agent("alice"), "INVITE", "Contact", ADDRESSES)
+
+
+PARTIES = """xlog("L_NOTICE", "[$tu] [$tU] [$td] [$tn] [$tt] [$fu] [$fU] [$fd] [$fn] [$ft] [$(hdr(Max-Forwards))] [$ru]
+[$sel(to.uri)] [$sel(to.name)] [$sel(to.tag)] [$sel(to.params.a)] [$sel(from.uri)] [$sel(from.name)] [$sel(from.tag)]
+[$sel(from.params.a)]\\n");"""
+
+
+@room.case(f"""
+route[to] {{ {PARTIES} if (is_method("INVITE")) {{ t_reply("200", "OK"); }} else {{ sl_send_reply("200", "OK"); }} }}
+""")
+def test_to(s: Scene) -> None:
+    each(s, s.agent("alice"), "OPTIONS", "To", ADDRESSES)
+
+
+@room.case(f"""
+route[from] {{ {PARTIES} sl_send_reply("200", "OK"); }}
+""")
+def test_from(s: Scene) -> None:
+    each(s, s.agent("alice"), "OPTIONS", "From", ADDRESSES)
+
+
+RELAYED = """xlog("L_NOTICE", "[$ru] [$du] [$(hdr(Route))] [$(hdr(Route)[1])]
+[$hfl(Route)] [$(hfl(Route)[1])] $hflc(Route)\\n");"""
+
+
+@room.case(f"""
+route[routed] {{
+    loose_route(); $var(found) = $rc;
+    xlog("L_NOTICE", "loose_route $var(found) $ru $du\\n");
+    {RELAYED}
+    remove_hf("X"); $du = "sip:127.0.0.1:" + $sp; forward();
+}}
+""")
+def test_routed(s: Scene) -> None:
+    each(s, s.agent("alice"), "OPTIONS", "Route", ADDRESSES, to_tag="x")
+
+
+VIAS = [
+    "{usual}", "{usual};rport", "{usual};rport=5", "{usual};rport=", "{usual};received=1.2.3.4", "{usual};received=",
+    "{usual};received", "{usual};a", "{usual};a=", "{usual};a=b", '{usual};a="b"', '{usual};a="b', "{usual};a=b c",
+    "{usual};a b", "{usual};", "{usual};;", "{usual} ;a", "{usual}; a", "{usual};a = b", "{usual};a=b,c", "{usual},",
+    "{usual}, ", "{usual},x", "{usual},SIP/2.0/UDP h", "{usual} , SIP/2.0/UDP h;branch=z9hG4bKx", "{usual} (comment)",
+    "{usual};a=(b)", "{usual}\t", "\t{usual}", "{usual};branch=z9hG4bKother", "SIP/2.0/UDP {host}",
+    "SIP/2.0/UDP {host};", "SIP/2.0/UDP {host};branch", "SIP/2.0/UDP {host};branch=", "SIP/2.0/UDP {host};branch=x",
+    "SIP/2.0/UDP {host};BRANCH=z9hG4bK1", "SIP/2.0/UDP {host};branch=Z9HG4BK1", "sip/2.0/udp {host};branch=z9hG4bK2",
+    "SIP/2.0/TCP {host};branch=z9hG4bK3", "SIP/2.0/FOO {host};branch=z9hG4bK4", "SIP/2.0/ {host};branch=z9hG4bK5",
+    "SIP/3.0/UDP {host};branch=z9hG4bK6", "SIP/2.0 UDP {host};branch=z9hG4bK7",
+    "SIP / 2.0 / UDP {host} ; branch = z9hG4bK8", "SIP/2.0/UDP\t{host};branch=z9hG4bK9",
+    "SIP/2.0/UDP  {host};branch=z9hG4bKa", "SIP/2.0/UDP\n {host};branch=z9hG4bKb",
+    "SIP/2.0/UDP {host}\n ;branch=z9hG4bKc", "SIP/2.0/UDP;branch=z9hG4bKd", "SIP/2.0/UDP ;branch=z9hG4bKe",
+    "HTTP/1.1/UDP {host};branch=z9hG4bKf", "{host}", "", ",", ";", "nonsense", "SIP/2.0/UDP 127.0.0.1;branch=z9hG4bKg",
+    "SIP/2.0/UDP 127.0.0.1:;branch=z9hG4bKh", "SIP/2.0/UDP 127.0.0.1:x;branch=z9hG4bKi",
+    "SIP/2.0/UDP 127.0.0.1:0;rport;branch=z9hG4bKj", "SIP/2.0/UDP 127.0.0.1:99999;rport;branch=z9hG4bKk",
+    "SIP/2.0/UDP 127.0.0.1 : 5060;rport;branch=z9hG4bKl", "SIP/2.0/UDP [::1]:5060;rport;branch=z9hG4bKm",
+    "SIP/2.0/UDP [::1;rport;branch=z9hG4bKn", "SIP/2.0/UDP ::1;rport;branch=z9hG4bKo",
+    "SIP/2.0/UDP a_b:5;rport;branch=z9hG4bKp", "SIP/2.0/UDP a b;rport;branch=z9hG4bKq",
+    "SIP/2.0/UDP a@b;rport;branch=z9hG4bKr", "SIP/2.0/UDP <a>;rport;branch=z9hG4bKs",
+    'SIP/2.0/UDP "a";rport;branch=z9hG4bKt', "{usual};ttl=1", "{usual};ttl", "{usual};maddr=127.0.0.1",
+    "{usual};maddr", "{usual};hidden", "{usual};alias", "{usual};i=5", "{usual};i", "{usual};rport;rport",
+    "{usual};rport=1;rport", "{usual};received=a;received=b", "{usual};comp=sigcomp", "{usual};x=[::1]",
+    "{usual};x=1.2.3.4:5", "{usual};x=a/b", "{usual};x=a?b", "{usual};x=é", "{usual};é", "{usual};=x", "{usual};x==y",
+    "{usual};x='y", "{usual};<x>", "{usual};x=\\", "{usual};r", "{usual};re=1", "{usual};received2=x",
+    "{usual};rports", "{usual};x", '{usual};x="a=b"', '{usual};x=""', '{usual};x="a b"', "{usual};x=", "{usual};x= ",
+    "{usual};x=;y", "{usual};ttl=", "{usual};maddr=", "{usual};i=", "{usual};alias=", "{usual};al=", "{usual};x y",
+    "{usual};x y=z", "{usual};x =z", "{usual};x=a b", "{usual};x=a=b", "{usual};x=a=", '{usual};x="a"b',
+    '{usual};x="a" b', '{usual};x=a"b"', '{usual};x"a"', '{usual};"x"=a', "{usual};branch= ", "{usual};rport= 5",
+    "{usual};rport=x", "{usual};rport==", "{usual};branch==z9", "{usual};received==x", "{usual};branch=a=b",
+    "{usual};received=a=b", "{usual};received=a b", "{usual};branch=a b", "{usual};rport b", "{usual};rport=1 b",
+    "{usual};x,", "{usual};x=y,", "{usual};ttl=a=b", "{usual};i==1", "{usual};i=1=2", "{usual};RECEIVED=",
+    "{usual};Received==x", "{usual}; received=", "{usual} ; x==y", "SIP/2.0/U/DP {host};branch=z9hG4bKz",
+    "SIP/2.0// {host};branch=z9hG4bKz", "SIP/2.0/U;DP {host};branch=z9hG4bKz", "SIP/2.0/U,DP {host};branch=z9hG4bKz",
+    "SIP/2.0/\tUDP {host};branch=z9hG4bKz", "SIP/2.0/ UDP {host};branch=z9hG4bKz",
+    "SIP /2.0/UDP {host};branch=z9hG4bKz", "SIP/2.0/UDP\t\n\t{host};branch=z9hG4bKz",
+    "SIP/2.0/UDP {host} ; branch=z9hG4bKz\n ", "SIP/2.0/U\\DP {host};branch=z9hG4bKz",
+]  # fmt: skip
+
+
+@room.case("""
+route[vias] {
+    xlog("L_NOTICE", "[$sel(via[1])] [$sel(via[1].host)] [$sel(via[1].port)]
+[$sel(via[1].branch)] [$sel(via[1].received)]
+[$sel(via[1].params.x)] [$sel(via[1].transport)] $hflc(Via) [$hfl(Via)] [$(hfl(Via)[1])] $hdrc(Via)\\n");
+    sl_send_reply("200", "OK");
+}
+""")
+def test_vias(s: Scene) -> None:
+    alice = s.agent("alice")
+    usual = f"SIP/2.0/UDP {alice.host};branch=z9hG4bKusual"
+    values = [value.replace("{usual}", usual).replace("{host}", alice.host) for value in VIAS]
+    each(s, alice, "OPTIONS", "Via", values)

@@ -1,8 +1,9 @@
-"""Contact headers, taken apart as Kamailio takes them apart, which asks little of a URI and much of parameters.
+"""Headers that list addresses, taken apart as Kamailio takes them apart: Contact, and Route and its relatives.
 
-What stands between angle brackets is a URI whatever it looks like; text behind them makes the brackets part of it.
-Where a name stands before a URI without brackets the last character of the header is lost, as it is there.
-Contacts do not change, so those parsed last are remembered.
+Kamailio asks little of a URI and much of parameters. In a Contact what stands between angle brackets is a URI whatever
+it looks like, and text behind them makes the brackets part of it; where a name stands before a URI without brackets the
+last character of the header is lost. In a Route there must be brackets, and all before them is a name. Addresses do not
+change, so those parsed last are remembered.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ _QUOTED = r'"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)"'
 _name = re.compile(rf'((?:[^":;<]++|{_QUOTED})*+)([:;<])').match
 _blank = re.compile(rf"(?:[^\" \t]++|{_QUOTED})*+[ \t]").match
 _uri = re.compile(rf'(?:[^"<>,;]++|{_QUOTED}|<(?:[^"<>]++|{_QUOTED})*+>)*+').match
+_bracketed = re.compile(rf'((?:[^"<]++|{_QUOTED})*+)<((?:[^">]++|{_QUOTED})*+)>').match
 _param = re.compile(r"[ \t\r\n]*([^ \t\r\n;,=]*)[ \t\r\n]*(=?)[ \t\r\n]*").match
 _token = re.compile(r"[^ \t\r\n;,]+").match
 _space = re.compile(r"[ \t\r\n]*").match
@@ -26,8 +28,8 @@ _REMEMBERED = 256
 """Characters of the longest header that is remembered."""
 
 
-class Contact:
-    """One contact of a header.
+class ListedAddress:
+    """One address of a header.
 
     text        as written, with name and parameters
     start       where that stands in the header's value
@@ -49,7 +51,7 @@ class Contact:
         self.params = params
 
     def __repr__(self) -> str:
-        return f"Contact({self.text!r})"
+        return f"ListedAddress({self.text!r})"
 
     def param(self, name: str) -> str | None:
         """Value of the first parameter of this name, given in lower case; None if it is not there or has none."""
@@ -65,17 +67,23 @@ class Contact:
         return Uri.parse(self.uri)
 
 
-def parse_contacts(value: str) -> list[Contact]:
-    """The contacts of a header's value in Kamailio's order, the last one first; BadMessage if there is none, or a bad
-    one among them. What begins with a star is not asked for."""
-    return _remembered(value) if len(value) <= _REMEMBERED else _parse(value)
+def parse_contacts(value: str) -> list[ListedAddress]:
+    """The contacts of a Contact header's value in Kamailio's order, the last one first; BadMessage if there is none, or
+    a bad one among them. What begins with a star is not asked for."""
+    return _contacts(value) if len(value) <= _REMEMBERED else _read_contacts(value)
 
 
-def _parse(value: str) -> list[Contact]:
+def parse_routes(value: str) -> list[ListedAddress]:
+    """The addresses of a Route, Record-Route or Path header's value in order; BadMessage if there is none or a bad one
+    among them."""
+    return _routes(value) if len(value) <= _REMEMBERED else _read_routes(value)
+
+
+def _read_contacts(value: str) -> list[ListedAddress]:
     match = _usual(value)
     if match is not None:
-        return [Contact(value, 0, "", match[1], 1, ())]
-    found: list[Contact] = []
+        return [ListedAddress(value, 0, "", match[1], 1, ())]
+    found: list[ListedAddress] = []
     at, end = _space(value).end(), len(value)  # type: ignore[union-attr]
     while True:
         if at == end:
@@ -97,13 +105,37 @@ def _parse(value: str) -> list[Contact]:
         if at < end and value[at] == ";":
             at = _read_params(value, at + 1, end, params)
         text = value[start:at].rstrip(_SPACE)
-        found.append(Contact(text, start, display, uri, uri_start, tuple(params)))
+        found.append(ListedAddress(text, start, display, uri, uri_start, tuple(params)))
         if at == end:
             return found[::-1]
         at = _space(value, at + 1, end).end()  # type: ignore[union-attr]
 
 
-_remembered = lru_cache(1024)(_parse)
+def _read_routes(value: str) -> list[ListedAddress]:
+    match = _usual(value)
+    if match is not None:
+        return [ListedAddress(value, 0, "", match[1], 1, ())]
+    found: list[ListedAddress] = []
+    start, end = _space(value).end(), len(value)  # type: ignore[union-attr]
+    while True:
+        match = _bracketed(value, start)
+        if match is None:
+            raise BadMessage("address without brackets")
+        params: list[tuple[str, str | None]] = []
+        at = _space(value, match.end()).end()  # type: ignore[union-attr]
+        if at < end and value[at] == ";":
+            at = _read_params(value, at + 1, end, params)
+        text = value[start:at].rstrip(_SPACE)
+        found.append(ListedAddress(text, start, match[1].rstrip(_SPACE), match[2], match.start(2), tuple(params)))
+        if at == end:
+            return found
+        if value[at] != ",":
+            raise BadMessage("rubbish after an address")
+        start = _space(value, at + 1).end()  # type: ignore[union-attr]
+
+
+_contacts = lru_cache(1024)(_read_contacts)
+_routes = lru_cache(1024)(_read_routes)
 
 
 def _after_name(value: str, at: int, end: int) -> tuple[int, int]:
