@@ -8,6 +8,7 @@ import sipmessage
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kamailio_py.sip.address_lists import parse_contacts, parse_routes
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import char_msg_val
@@ -48,6 +49,9 @@ def touch(msg: Message) -> None:
     for question in questions:
         with contextlib.suppress(BadMessage):
             question()
+    if "via" in msg.names:
+        with contextlib.suppress(BadMessage):
+            msg.check_reply()
     for i in range(len(msg.names)):
         assert msg.raw(i) == msg.text[slice(*msg.span(i))]
         assert msg.name_text(i)
@@ -69,6 +73,11 @@ def test_values_parse_or_raise(text: str) -> None:
     for parse in (Uri.parse, NameAddr, split_values, lambda t: Via(t + " ", 0, len(t))):
         with contextlib.suppress(BadMessage):
             parse(text)
+    for parse_list in (parse_contacts, parse_routes):
+        with contextlib.suppress(BadMessage):
+            for address in parse_list(text):
+                assert text.startswith(address.text, address.start)
+                assert text.startswith(address.uri, address.uri_start)
     with contextlib.suppress(BadMessage):
         touch(Message(f"INVITE {text} SIP/2.0\r\nVia: {text}\r\nTo: {text}\r\nFrom: {text}\r\nm: {text}\r\n\r\n"))
 

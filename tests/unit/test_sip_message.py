@@ -89,8 +89,8 @@ def test_parsed_values() -> None:
     )  # fmt: skip
     assert (msg.to.tag, msg.call_id, msg.cseq_number, msg.cseq_method) == ("", "c1", "7", "INVITE")
     assert [contact.uri for contact in msg.contacts if not isinstance(contact, str)] == [
-        "sip:a@h1",
         "sip:a@h2",
+        "sip:a@h1",
         "sip:a@h3",
     ]
     assert msg.content_length == 4
