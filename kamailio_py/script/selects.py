@@ -182,7 +182,7 @@ def _via(path: Path) -> Raw:
         "comment": lambda found: NULL,
         "branch": lambda found: found.branch,
         "rport": lambda found: found.rport or (NULL if found.rport is not None else None),
-        "received": lambda found: found.received,
+        "received": lambda found: found.received or None,
         "i": lambda found: found.i,
         "alias": lambda found: found.alias,
     }

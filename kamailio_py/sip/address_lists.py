@@ -9,9 +9,9 @@ change, so those parsed last are remembered.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.remembered import remembered
 from kamailio_py.sip.uri import Uri
 
 _SPACE = " \t\r\n"
@@ -24,8 +24,6 @@ _param = re.compile(r"[ \t\r\n]*([^ \t\r\n;,=]*)[ \t\r\n]*(=?)[ \t\r\n]*").match
 _token = re.compile(r"[^ \t\r\n;,]+").match
 _space = re.compile(r"[ \t\r\n]*").match
 _usual = re.compile(r"<([^<> \t\r\n\"',;]+)>").fullmatch
-_REMEMBERED = 256
-"""Characters of the longest header that is remembered."""
 
 
 class ListedAddress:
@@ -67,19 +65,10 @@ class ListedAddress:
         return Uri.parse(self.uri)
 
 
+@remembered
 def parse_contacts(value: str) -> list[ListedAddress]:
     """The contacts of a Contact header's value in Kamailio's order, the last one first; BadMessage if there is none, or
     a bad one among them. What begins with a star is not asked for."""
-    return _contacts(value) if len(value) <= _REMEMBERED else _read_contacts(value)
-
-
-def parse_routes(value: str) -> list[ListedAddress]:
-    """The addresses of a Route, Record-Route or Path header's value in order; BadMessage if there is none or a bad one
-    among them."""
-    return _routes(value) if len(value) <= _REMEMBERED else _read_routes(value)
-
-
-def _read_contacts(value: str) -> list[ListedAddress]:
     match = _usual(value)
     if match is not None:
         return [ListedAddress(value, 0, "", match[1], 1, ())]
@@ -111,7 +100,10 @@ def _read_contacts(value: str) -> list[ListedAddress]:
         at = _space(value, at + 1, end).end()  # type: ignore[union-attr]
 
 
-def _read_routes(value: str) -> list[ListedAddress]:
+@remembered
+def parse_routes(value: str) -> list[ListedAddress]:
+    """The addresses of a Route, Record-Route or Path header's value in order; BadMessage if there is none or a bad one
+    among them."""
     match = _usual(value)
     if match is not None:
         return [ListedAddress(value, 0, "", match[1], 1, ())]
@@ -132,10 +124,6 @@ def _read_routes(value: str) -> list[ListedAddress]:
         if value[at] != ",":
             raise BadMessage("rubbish after an address")
         start = _space(value, at + 1).end()  # type: ignore[union-attr]
-
-
-_contacts = lru_cache(1024)(_read_contacts)
-_routes = lru_cache(1024)(_read_routes)
 
 
 def _after_name(value: str, at: int, end: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from hashlib import md5, sha256
 from typing import Any
@@ -14,6 +15,11 @@ Credentials = dict[str, str]
 ALGORITHMS: dict[str, Callable[[bytes], Any]] = {"MD5": md5, "SHA-256": sha256}
 
 
+_PAIR = r'([A-Za-z0-9_-]+)=(?:"([^"\\]*)"|([^ \t\r\n",\\<>]*))'
+_pairs = re.compile(_PAIR).findall
+_usual = re.compile(rf" *+{_PAIR} *+(?:, *+{_PAIR} *+)*+").fullmatch
+
+
 def parse_credentials(value: str) -> Credentials | None:
     """The parameters of a Digest header value, names in lower case, quotes taken off; None for another scheme.
 
@@ -22,6 +28,8 @@ def parse_credentials(value: str) -> Credentials | None:
     scheme, blank, rest = value.strip().partition(" ")
     if scheme.lower() != "digest" or not blank:
         return None
+    if _usual(rest):
+        return {name.lower(): quoted or plain for name, quoted, plain in reversed(_pairs(rest))}
     found: Credentials = {}
     for part in split_values(rest):
         name, _, text = part.partition("=")

@@ -224,7 +224,13 @@ class MessageText(Slotted):
 
     def indexes(self, name: str) -> list[int]:
         """Indexes of all headers of that name."""
-        return [i for i, n in enumerate(self.names) if n == name]
+        names = self.names
+        if name not in names:
+            return []
+        first = names.index(name)
+        if name not in names[first + 1 :]:
+            return [first]
+        return [i for i, n in enumerate(names) if n == name]
 
     def value(self, i: int) -> str:
         """Value of a header, folding undone."""
@@ -248,7 +254,7 @@ class MessageText(Slotted):
 
     def headers(self, name: str) -> list[str]:
         """Values of all headers of that name."""
-        return [self.value(i) for i, n in enumerate(self.names) if n == name]
+        return [self.value(i) for i in self.indexes(name)]
 
     def span(self, i: int) -> tuple[int, int]:
         """Where the whole header stands, its line end included."""

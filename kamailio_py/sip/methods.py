@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.remembered import remembered
 
 NUMBERS = {
     "INVITE": 1, "CANCEL": 2, "ACK": 4, "BYE": 8, "INFO": 16, "REGISTER": 32, "SUBSCRIBE": 64, "NOTIFY": 128,
@@ -20,6 +21,7 @@ def number_of(method: str) -> int:
     return NUMBERS.get(method.upper(), OTHER)
 
 
+@remembered
 def numbers_of(text: str) -> int:
     """The bits of methods separated by commas, as Allow has them; those that are none are left out."""
     bits = 0

@@ -17,6 +17,8 @@ USUAL_ADDRESS = (
     r"""(?:;tag=([0-9A-Za-z._+~!%*`'@:/$-]+))?"""
 )
 """From and To as nearly everybody writes them, with display name, URI and tag: where it matches nothing is wrong."""
+_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
+_value = re.compile(rf'(?:[^",<]++|{_QUOTED}|<(?:[^">]++|{_QUOTED})*+(?:>|\Z|(?=")))*+', re.DOTALL).match
 _USUAL = re.compile(USUAL_ADDRESS).fullmatch
 
 
@@ -178,29 +180,15 @@ def value_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
     """(start, end) of each comma-separated value of text[start:end]."""
     if text.find(",", start, end) < 0:
         return [(start, end)]
-    found, begin, quoted, angle = [], start, False, False
-    at = start
-    while at < end:
-        c = text[at]
-        if quoted:
-            if c == "\\":
-                at += 1
-            elif c == '"':
-                quoted = False
-        elif c == '"':
-            quoted = True
-        elif c == "<":
-            angle = True
-        elif c == ">":
-            angle = False
-        elif c == "," and not angle:
-            found.append((begin, at))
-            begin = at + 1
-        at += 1
-    if quoted:
-        raise BadMessage("quoted name does not end")
-    found.append((begin, end))
-    return found
+    found = []
+    while True:
+        at = _value(text, start, end).end()  # type: ignore[union-attr]
+        found.append((start, at))
+        if at == end:
+            return found
+        if text[at] != ",":
+            raise BadMessage("quoted name does not end")
+        start = at + 1
 
 
 def parse_list(text: str) -> list[NameAddr]:

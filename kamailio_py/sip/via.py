@@ -29,7 +29,7 @@ _value = re.compile(r'"(?:[^"\\]|\\.)*"|[^" \t\r\n]*', re.DOTALL).fullmatch
 
 # how Kamailio's Via parser treats the parameters it knows, some by accident
 _NEVER_WITH_VALUE = frozenset(("hidden", "alias", "a"))
-_NEVER_EMPTY = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
+_NEVER_BARE = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
 
 
 @lru_cache(4096)
@@ -151,19 +151,20 @@ class Via(Slotted):
             if name == "branch" and value and "=" not in value:
                 self.branch = value
             else:
-                self._param(name.lower(), equals, value, at, end)
+                self._param(name.lower(), equals, value, at, end, end == self.end)
             at = end + 1
 
-    def _param(self, name: str, equals: str, value: str, start: int, end: int) -> None:
+    def _param(self, name: str, equals: str, value: str, start: int, end: int, last: bool) -> None:
+        """Note a parameter; BadMessage where Kamailio refuses it. `last`: nothing follows it."""
         if not name or (equals and name in _NEVER_WITH_VALUE) or ("=" in value and value[0] != '"'):
             raise BadMessage("bad parameter in Via")
-        if not value and name in _NEVER_EMPTY:
+        if not value and name in _NEVER_BARE and (not equals or last):
             raise BadMessage("parameter without value in Via")
         if name == "received":
             self.received = value
             self.received_span = (start, end)
         elif name == "branch":
-            self.branch = value
+            self.branch = value or None
         elif name == "rport":
             self.rport = value
             self.rport_span = (start, end)
@@ -213,7 +214,7 @@ class Via(Slotted):
             last = stop
             while text[last - 1] in _SPACE:
                 last -= 1
-            self._param(name, equals, value, at, last)
+            self._param(name, equals, value, at, last, stop >= end or text[stop] == ",")
             if stop >= end or text[stop] != ";":
                 self.params = text[begin:last]
                 return stop

@@ -5,7 +5,6 @@ It is the user, or user@host where domains count, in lower case; with case_sensi
 
 from __future__ import annotations
 
-from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.sip.errors import BadUri
@@ -17,18 +16,32 @@ log = get_logger("registrar")
 LONGEST = 512
 LONGEST_USER = 64
 LONGEST_HOST = 128
+LONGEST_KNOWN, MOST_KNOWN = 128, 4096
+"""Of URIs whose address of record is remembered: characters, and how many."""
 
 
-@dataclass(slots=True)
 class AorRules:
     """What the parameters of usrloc and registrar say of addresses of record."""
 
-    use_domain: bool = False
-    case_sensitive: bool = False
-    realm_prefix: str = ""
+    def __init__(self, use_domain: bool = False, case_sensitive: bool = False, realm_prefix: str = "") -> None:
+        self.use_domain = use_domain
+        self.case_sensitive = case_sensitive
+        self.realm_prefix = realm_prefix
+        self._known: dict[str, str] = {}
 
     def aor(self, text: str) -> str:
         """The address of record of a URI. Refused if it has none."""
+        known = self._known
+        aor = known.get(text)
+        if aor is None:
+            aor = self._aor(text)
+            if len(text) <= LONGEST_KNOWN:
+                if len(known) >= MOST_KNOWN:
+                    known.clear()
+                known[text] = aor
+        return aor
+
+    def _aor(self, text: str) -> str:
         try:
             uri = Uri.parse(text)
         except BadUri:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import REASONS, Refusal
 from kamailio_py.modules.registrar.settings import OUTBOUND_NONE, OUTBOUND_REQUIRED, PATH_OFF, PATH_STRICT
+from kamailio_py.sip.errors import BadUri
+from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
     from kamailio_py.modules.registrar import Registrar
@@ -29,34 +31,31 @@ class Reply:
         self.module = module
         self.refusal = Refusal.FINE
         self.contact_header = ""
-        self.supported: frozenset[str] = frozenset()
-        self.required: frozenset[str] = frozenset()
+        self.register: Register | None = None
 
     def begin(self) -> None:
         """A new REGISTER: forget the one before."""
         self.refusal = Refusal.FINE
         self.contact_header = ""
-        self.supported = self.required = frozenset()
+        self.register = None
 
     def show(
-        self, ctx: Context, register: Register, aor: str, host: str, contacts: Iterable[Contact], now: int
+        self, ctx: Context, register: Register, aor: str, target: str, contacts: Iterable[Contact], now: int
     ) -> None:
-        """Note the contacts that the reply will list."""
+        """Note the contacts that the reply will list; the URI `target` has the host of their public names."""
         module = self.module
-        gruu = module.gruu_enabled == 1 and "gruu" in register.supported
+        received_param = module.received_param
         values = []
         for contact in contacts:
             if not contact.valid(now):
                 continue
-            value = f"<{contact.address}>"
-            if contact.q >= 0:
-                value += f";q={contact.q / 1000:g}"
-            value += f";expires={contact.expires - now}"
-            if module.received_param and contact.received:
-                value += f';{module.received_param}="{contact.received}"'
+            q = f";q={contact.q / 1000:g}" if contact.q >= 0 else ""
+            value = f"<{contact.address}>{q};expires={contact.expires - now}"
+            if contact.received and received_param:
+                value += f';{received_param}="{contact.received}"'
             if contact.instance:
-                if gruu:
-                    value += self._gruu(aor, host, contact)
+                if module.gruu_enabled == 1 and "gruu" in register.supported:
+                    value += self._gruu(aor, target, contact)
                 value += f';+sip.instance="{contact.instance}"'
             if contact.reg_id > 0:
                 value += f";reg-id={contact.reg_id}"
@@ -64,8 +63,12 @@ class Reply:
             module.show_record(ctx, contact, now)
         self.contact_header = f"Contact: {', '.join(values)}\r\n" if values else ""
 
-    def _gruu(self, aor: str, host: str, contact: Contact) -> str:
+    def _gruu(self, aor: str, target: str, contact: Contact) -> str:
         """pub-gruu, which names the instance, and temp-gruu, which hides who it is (RFC 5627)."""
+        try:
+            host = Uri.parse(target).host
+        except BadUri:
+            return ""
         instance = contact.instance
         if instance[0] == "<" and instance[-1] == ">":
             instance = instance[1:-1]
@@ -82,8 +85,10 @@ class Reply:
         module = self.module
         match self.refusal:
             case Refusal.FINE:
-                self._path(ctx, headers)
-                self._outbound(headers)
+                if module.use_path:
+                    self._path(ctx, headers)
+                if module.outbound_mode != OUTBOUND_NONE:
+                    self._outbound(headers)
             case Refusal.OUTBOUND_UNSUPPORTED:
                 headers += ["Require: outbound\r\n", "Supported: outbound\r\n"]
             case Refusal.OUTBOUND_REQUIRED:
@@ -97,11 +102,14 @@ class Reply:
                 headers.append(f"Retry-After: {module.retry_after}\r\n")
         return status
 
+    def _is_supported(self, tag: str) -> bool:
+        return self.register is not None and tag in self.register.supported
+
     def _path(self, ctx: Context, headers: list[str]) -> None:
         module, path = self.module, ctx.msg.path
-        if not module.use_path or not path or module.path_mode == PATH_OFF:
+        if not path or module.path_mode == PATH_OFF:
             return
-        if "path" in self.supported:
+        if self._is_supported("path"):
             headers.append(f"Path: {path}\r\n")
         elif module.path_mode == PATH_STRICT:
             self.refusal = Refusal.PATH_UNSUPPORTED
@@ -109,9 +117,8 @@ class Reply:
 
     def _outbound(self, headers: list[str]) -> None:
         mode = self.module.outbound_mode
-        if mode == OUTBOUND_NONE:
-            return
-        used = mode == OUTBOUND_REQUIRED or "outbound" in self.supported or "outbound" in self.required
+        used = mode == OUTBOUND_REQUIRED or self._is_supported("outbound")
+        used = used or (self.register is not None and "outbound" in self.register.required)
         if mode == OUTBOUND_REQUIRED:
             headers += ["Require: outbound\r\n", "Supported: outbound\r\n"]
         else:

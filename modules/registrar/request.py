@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.script.values import wrap32
 from kamailio_py.sip.address_lists import ListedAddress, parse_contacts
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
+from kamailio_py.sip.remembered import remembered
 
 log = get_logger("registrar")
 
 _SPACE = " \t\r\n"
+_NO_PARAMS: Mapping[str, str] = {}
+_NO_TAGS: frozenset[str] = frozenset()
 LONGEST_RECEIVED = 255
 
 
@@ -29,7 +34,9 @@ class RequestedContact:
 
     def __init__(self, contact: ListedAddress) -> None:
         self.uri = contact.uri
-        self.params = {name.lower(): value or "" for name, value in contact.params}
+        self.params: Mapping[str, str] = _NO_PARAMS
+        if contact.params:
+            self.params = {name.lower(): value or "" for name, value in contact.params}
 
     @property
     def instance(self) -> str:
@@ -44,7 +51,7 @@ class Register:
     expires     the Expires header as a number, -1 if there is none or it is none
     """
 
-    __slots__ = ("contacts", "expires", "msg", "required", "star", "supported")
+    __slots__ = ("contacts", "expires", "msg", "star")
 
     def __init__(self, msg: Message, longest: int) -> None:
         """Refused if it cannot be read, or its Contacts must not stand together."""
@@ -58,8 +65,6 @@ class Register:
         self.star = False
         self.contacts: list[RequestedContact] = []
         self._read_contacts(longest)
-        self.supported = self._tags("supported")
-        self.required = self._tags("require")
 
     def _header_expires(self) -> int:
         text = self.msg.header("expires")
@@ -73,31 +78,30 @@ class Register:
         return -1 if number is None else wrap32(number)
 
     def _read_contacts(self, longest: int) -> None:
-        msg = self.msg
-        headers = [msg.raw_value(i) for i in msg.indexes("contact")]
-        stars = [value[:1] == "*" for value in headers]
+        msg, contacts = self.msg, self.contacts
+        places = msg.indexes("contact")
+        stars = []
         try:
-            for value, star in zip(headers, stars, strict=True):
-                if not star:
-                    self.contacts += [RequestedContact(contact) for contact in parse_contacts(value)]
-            if msg.new_contact and self.contacts:
-                self.contacts[0].uri = msg.new_contact
+            for i in places:
+                value = msg.raw_value(i)
+                if value[:1] == "*":
+                    stars.append(i)
+                else:
+                    contacts += map(RequestedContact, parse_contacts(value))
+            if msg.new_contact and contacts:
+                contacts[0].uri = msg.new_contact
         except BadMessage:
             log.err("failed to parse Contact body")
             raise Refused(Refusal.PARSE_CONTACT) from None
-        if stars and stars[0]:
-            if self.expires != 0:
+        if stars:
+            if stars[0] == places[0] and self.expires != 0:
                 log.warn("expires must be 0 for star contact")
                 raise Refused(Refusal.STAR_EXPIRES)
-            if len(headers) > 1:
+            if len(places) > 1:
                 log.warn("star contact cannot be mixed with other contacts")
                 raise Refused(Refusal.STAR_CONTACTS)
             self.star = True
-            return
-        if any(stars):
-            log.warn("star contact cannot be mixed with other contacts")
-            raise Refused(Refusal.STAR_CONTACTS)
-        for contact in self.contacts:
+        for contact in contacts:
             if len(contact.uri) > longest:
                 log.warn(f"contact uri is too long: [{contact.uri}]")
                 raise Refused(Refusal.CONTACT_LEN)
@@ -105,11 +109,22 @@ class Register:
                 log.warn("received attribute of contact is too long")
                 raise Refused(Refusal.CONTACT_LEN)
 
+    @property
+    def supported(self) -> frozenset[str]:
+        """Option tags that the sender knows."""
+        return self._tags("supported")
+
+    @property
+    def required(self) -> frozenset[str]:
+        """Option tags that it insists on."""
+        return self._tags("require")
+
     def _tags(self, header: str) -> frozenset[str]:
-        """Option tags of Supported or Require, in lower case."""
         msg = self.msg
-        if header not in msg.names:
-            return frozenset()
-        return frozenset(
-            tag.strip(_SPACE).lower() for value in msg.headers(header) for tag in value.split(",") if tag.strip(_SPACE)
-        )
+        return option_tags(",".join(msg.headers(header))) if header in msg.names else _NO_TAGS
+
+
+@remembered
+def option_tags(text: str) -> frozenset[str]:
+    """Option tags between commas, in lower case."""
+    return frozenset(tag.strip(_SPACE).lower() for tag in text.split(",") if tag.strip(_SPACE))

@@ -53,40 +53,38 @@ class Saving:
         self.flags = flags
         self.now = int(module.core.clock.now())
         self.use_reg_id = True
-        self._common: dict[str, Any] | None = None
+        self._new: Contact | None = None
         self._received: str | None = None
         self._reg_id = 0
         self._is_later = False
-        self._methods: int | None = None
 
     def save(self, domain: Any, uri: str) -> int:
         """Do it; Refused if it cannot be done."""
         module, msg, reply = self.module, self.msg, self.module.reply
-        register = Register(msg, module.contact_max_size)
-        reply.supported, reply.required = register.supported, register.required
-        self._check_outbound(register)
-        target = uri or self.msg.to.uri
-        aor, host = module.rules.aor(target), Uri.parse(target).host
+        register = reply.register = Register(msg, module.contact_max_size)
+        if module.outbound_mode != OUTBOUND_NONE or register.required:
+            self._check_outbound(register)
+        target = uri or msg.to.uri
+        aor = module.rules.aor(target)
         if not register.contacts:
             if register.star:
                 return self._clear(domain, aor)
-            reply.show(self.ctx, register, aor, host, domain.contacts(aor) or (), self.now)
+            reply.show(self.ctx, register, aor, target, domain.contacts(aor) or (), self.now)
             return FETCHED
         with domain.open(aor) as bindings:
             fresh = not bindings.found
             if "read" in bindings.failed:
                 log.err("failed to retrieve record from usrloc")
                 raise Refused(Refusal.GET_RECORD)
-            host = Uri.parse(self.msg.to.uri).host
             try:
                 result = self._insert(register, bindings) if fresh else self._update(register, bindings)
             except Refused:
                 if fresh:
                     bindings.clear()
                 else:
-                    reply.show(self.ctx, register, aor, host, bindings.contacts, self.now)
+                    reply.show(self.ctx, register, aor, msg.to.uri, bindings.contacts, self.now)
                 raise
-        reply.show(self.ctx, register, aor, host, bindings.contacts, self.now)
+        reply.show(self.ctx, register, aor, msg.to.uri, bindings.contacts, self.now)
         if bindings.failed:
             if fresh:
                 reply.contact_header = ""
@@ -161,9 +159,9 @@ class Saving:
         """The address of record has contacts, perhaps all of them over."""
         find = self.module.usrloc.find
         alone = bool(self.flags & ONE_CONTACT)
-        self._read_common()
+        self._common()
         most = self._most_contacts()
-        if not alone and most > 0:
+        if not alone and most > 0 and (len(register.contacts) > 1 or len(bindings.contacts) >= most):
             self._check_count(register, bindings, most)
         result = 0
         for wanted in register.contacts:
@@ -211,6 +209,7 @@ class Saving:
 
     def _put(self, bindings: Bindings, contact: Contact, known: Contact | None) -> None:
         if known is None:
+            contact.ruid = self.module.ruid()
             if not bindings.insert(contact):
                 log.err("failed to insert contact")
                 raise Refused(Refusal.INSERT_CONTACT)
@@ -223,16 +222,18 @@ class Saving:
         contact.flags = contact.flags | MEMORY_ONLY if self.flags & IN_MEMORY else contact.flags & ~MEMORY_ONLY
 
     def _most_contacts(self) -> int:
-        limit = self.module.set_for_request(self.ctx, "max_contacts", int)
-        return self.module.max_contacts if limit is None else limit
+        module = self.module
+        limit = module.set_for_request(self.ctx, "max_contacts", int) if module.xavp_cfg else None
+        return module.max_contacts if limit is None else limit
 
     def _check_count(self, register: Register, bindings: Bindings, most: int) -> None:
         """Refused if there would be too many contacts."""
         count = sum(contact.valid(self.now) for contact in bindings.contacts)
-        common = self._read_common()
+        probe, self._new = self._common(), None
         first = register.contacts[0]
-        probe = Contact("", callid=common["callid"], cseq=common["cseq"], path=common["path"])
-        probe.instance, probe.reg_id = first.instance, self._reg_id_of(first)
+        self._read_reg_id(first)
+        self._is_later = True
+        probe.instance, probe.reg_id = first.instance, self._reg_id
         for wanted in register.contacts:
             expires = self.expires_of(register, wanted, varied=False)
             probe.address = wanted.uri
@@ -257,14 +258,13 @@ class Saving:
         """When a contact will be over, in seconds since the epoch; 0 for one that is to be removed."""
         module = self.module
         percent = 0
-        seconds = module.set_for_request(self.ctx, "expires", int)
+        seconds = module.set_for_request(self.ctx, "expires", int) if module.xavp_cfg else None
         if seconds is None or seconds < 0:
-            text = wanted.params.get("expires", "")
-            number = unsigned(text.removeprefix("+") or "0") if text else register.expires
-            if number is None or (not text and number < 0):
+            text = wanted.params.get("expires")
+            seconds = unsigned(text.removeprefix("+") or "0") if text else register.expires
+            percent = module.expires_range
+            if seconds is None or seconds < 0:
                 seconds, percent = module.default_expires, module.default_expires_range
-            else:
-                seconds, percent = number, module.expires_range
         if seconds == 0:
             return 0
         least = module.min_expires
@@ -280,10 +280,10 @@ class Saving:
             seconds = module.max_expires
         return seconds + self.now
 
-    def _read_common(self) -> dict[str, Any]:
-        """What all contacts of the request have in common."""
-        if self._common is not None:
-            return self._common
+    def _common(self) -> Contact:
+        """A contact with what all contacts of the request have in common."""
+        if self._new is not None:
+            return self._new
         msg, module = self.msg, self.module
         callid = msg.call_id.rstrip(_SPACE)
         if len(callid) > LONGEST_CALLID:
@@ -304,38 +304,44 @@ class Saving:
             if received:
                 cflags |= module.usrloc.nat_flag
                 self._received = received
-        self._common = {
-            "callid": callid,
-            "cseq": cseq,
-            "socket": self._socket(),
-            "tcpconn_id": msg.connection if msg.proto in STREAMS else -1,
-            "user_agent": agent if 0 < len(agent) < LONGEST_USER_AGENT else "n/a",
-            "path": path,
-            "last_modified": self.now,
-            "last_keepalive": self.now,
-            "flags": self.flags & IN_MEMORY,
-            "cflags": cflags,
-            "server_id": module.core.cfg.server_id,
-            "keepalive": int(bool(cflags & module.usrloc.nat_flag)),
-            "xavp": copied(xavp),
-        }
-        return self._common
+        self._new = Contact(
+            "",
+            callid=callid,
+            cseq=cseq,
+            socket=self._socket(),
+            tcpconn_id=msg.connection if msg.proto in STREAMS else -1,
+            user_agent=agent if 0 < len(agent) < LONGEST_USER_AGENT else "n/a",
+            path=path,
+            last_modified=self.now,
+            last_keepalive=self.now,
+            flags=self.flags & IN_MEMORY,
+            cflags=cflags,
+            server_id=module.core.cfg.server_id,
+            q=self._default_q(),
+            methods=self._allowed(),
+            keepalive=int(bool(cflags & module.usrloc.nat_flag)),
+            xavp=copied(xavp) if xavp is not None else None,
+        )
+        return self._new
 
     def contact_of(self, wanted: RequestedContact, expires: int) -> Contact:
-        """The contact that is to be stored."""
-        common = self._read_common()
-        contact = Contact(wanted.uri, **common)
+        """The contact that the request has."""
+        contact, self._new = self._common(), None
+        contact.address = wanted.uri
         contact.expires = expires
-        contact.q = self._q(wanted)
-        contact.methods = self._methods_of(wanted)
+        if wanted.params or self.module.xavp_cfg:
+            contact.q = self._q(wanted)
+            contact.methods = self._methods_of(wanted)
+            contact.instance = wanted.instance
+            self._read_reg_id(wanted)
         contact.received = self._received_of(wanted)
-        contact.instance = wanted.instance
-        contact.reg_id = self._reg_id_of(wanted)
-        contact.ruid = self.module.ruid()
+        contact.reg_id = self._reg_id
+        self._is_later = True
         return contact
 
     def _q(self, wanted: RequestedContact) -> int:
-        fixed = self.module.set_for_request(self.ctx, "q", int)
+        module = self.module
+        fixed = module.set_for_request(self.ctx, "q", int) if module.xavp_cfg else None
         if fixed is not None:
             if not 0 <= fixed <= 1000:
                 log.err("invalid q parameter")
@@ -343,12 +349,15 @@ class Saving:
             return int(fixed)
         text = wanted.params.get("q", "")
         if not text:
-            return max(-1, min(self.module.default_q, 1000))
+            return self._default_q()
         q = thousandths(text)
         if q is None:
             log.err("invalid q parameter")
             raise Refused(Refusal.Q)
         return q
+
+    def _default_q(self) -> int:
+        return max(-1, min(self.module.default_q, 1000))
 
     def _methods_of(self, wanted: RequestedContact) -> int:
         if "methods" in wanted.params:
@@ -357,10 +366,12 @@ class Saving:
             except BadMessage:
                 log.err("failed to parse contact methods")
                 raise Refused(Refusal.PARSE) from None
-        if self._methods is None:
-            allow = self.msg.headers("allow")
-            self._methods = numbers_of(",".join(allow)) if allow else ALL_METHODS
-        return self._methods
+        return self._allowed()
+
+    def _allowed(self) -> int:
+        """What the Allow headers say."""
+        allow = self.msg.headers("allow")
+        return numbers_of(",".join(allow)) if allow else ALL_METHODS
 
     def _received_of(self, wanted: RequestedContact) -> str:
         """Where the contact is really reached; what one says holds for those that follow, as in Kamailio."""
@@ -374,17 +385,16 @@ class Saving:
             self._received = received
         return self._received
 
-    def _reg_id_of(self, wanted: RequestedContact) -> int:
+    def _read_reg_id(self, wanted: RequestedContact) -> None:
+        """Note the contact's reg-id; it holds for those that follow, too, as in Kamailio."""
         text = wanted.params.get("reg-id", "")
-        first, self._is_later = not self._is_later, True
         if self.use_reg_id and wanted.instance and text:
             number = unsigned(text.removeprefix("+"))
             if not number:
                 log.err("invalid reg-id value")
                 # Kamailio says so of all contacts but the first
-                raise Refused(Refusal.FINE if first else Refusal.REG_ID)
+                raise Refused(Refusal.REG_ID if self._is_later else Refusal.FINE)
             self._reg_id = number
-        return self._reg_id
 
     def _path(self) -> tuple[str, str]:
         """All Path headers as one value, and `received` of the first, if that counts."""

@@ -78,10 +78,11 @@ class Api:
         """The domain of this name, None if nobody registered it."""
         return self.domains.get(name)
 
-    def find(self, contacts: list[Contact], wanted: Contact, now: int) -> Contact | None:
-        """The stored contact that a REGISTER with `wanted` means, or None. StaleRequest, RepeatedRequest: it is not to
-        be touched, because a later request has, or this one."""
-        return self.module.matcher.find_for(contacts, wanted, now)
+    @property
+    def find(self) -> Callable[[list[Contact], Contact, int], Contact | None]:
+        """find(contacts, wanted, now): the stored contact that a REGISTER with `wanted` means, or None. StaleRequest,
+        RepeatedRequest: it is not to be touched, because a later request has, or this one."""
+        return self.module.matcher.find_for
 
     # being told
 

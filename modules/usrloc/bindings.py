@@ -11,7 +11,7 @@ what the database did not do: "insert", "update", "delete". How contacts are kep
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from kamailio_py.modules.usrloc.contact import Contact
 
@@ -47,14 +47,15 @@ class Keeper(Protocol):
 
 
 class Bindings:
-    """See the head of the file. `found`: there is a record of this address of record already."""
+    """See the head of the file. `found`: there is a record of it already; `at` and `key` are the keeper's."""
 
-    __slots__ = ("aor", "at", "changes", "contacts", "failed", "found", "hash", "keeper")
+    __slots__ = ("aor", "at", "changes", "contacts", "failed", "found", "hash", "keeper", "key")
 
-    def __init__(self, keeper: Keeper, aor: str, hash: int) -> None:
+    def __init__(self, keeper: Keeper, aor: str, hash: int, key: Any = None) -> None:
         self.keeper = keeper
         self.aor = aor
         self.hash = hash
+        self.key = key
         self.at = 0
         self.found = False
         self.contacts: list[Contact] = []
@@ -80,36 +81,31 @@ class Bindings:
         return True
 
     def update(self, contact: Contact, new: Contact) -> bool:
-        """Give a contact the values of a later REGISTER; False when there is no memory for it.
+        """Put `new`, made from a later REGISTER, into the place of a contact; False when there is no memory for it.
 
-        Its ids stay: ruid, instance, reg-id. The URI changes only where an instance says that it is the same one.
+        The ids stay: ruid, instance, reg-id. The URI changes only where an instance says that it is the same one.
         """
-        if new.instance:
-            contact.address = new.address
-        if new.callid:
-            contact.callid = new.callid
-        contact.user_agent = new.user_agent
-        contact.received = new.received
-        contact.path = new.path
-        contact.xavp = new.xavp
-        contact.socket = new.socket
-        contact.expires = new.expires
-        contact.q = new.q
-        contact.cseq = new.cseq
-        contact.methods = new.methods
-        contact.last_modified = contact.last_keepalive = new.last_modified
-        contact.flags = new.flags
-        contact.cflags = new.cflags
-        contact.server_id = new.server_id
-        contact.tcpconn_id = new.tcpconn_id
-        contact.version += 1
-        old = self.contacts.index(contact)
-        position = self._moved(old, contact.q)
-        if not self.keeper.replace(self, old, contact, position):
+        if not new.instance:
+            new.address = contact.address
+        if not new.callid:
+            new.callid = contact.callid
+        new.ruid = contact.ruid
+        new.instance = contact.instance
+        new.reg_id = contact.reg_id
+        new.last_keepalive = new.last_modified
+        new.state = contact.state
+        new.version = contact.version + 1
+        new.roundtrip = contact.roundtrip
+        new.keepalive = contact.keepalive
+        new.at = contact.at
+        contacts = self.contacts
+        old = contacts.index(contact)
+        position = self._moved(old, new.q) if len(contacts) > 1 else 0
+        if not self.keeper.replace(self, old, new, position):
             return False
-        del self.contacts[old]
-        self.contacts.insert(position, contact)
-        self.changes.append((UPDATE, contact))
+        del contacts[old]
+        contacts.insert(position, new)
+        self.changes.append((UPDATE, new))
         return True
 
     def delete(self, contact: Contact) -> None:

@@ -1,7 +1,8 @@
 """One contact of an address of record: the value modules work with, and how it lies in shared memory.
 
-A contact in shared memory is one block: a ContactRecord and its texts behind it. A block that can be reached is never
-changed in its texts; a changed contact is a new block (domain.py). Knows no table, no lock and no database.
+A contact in shared memory is one block: a ContactRecord and its texts behind it. A block that can be reached is written
+anew in one go, and only where its texts keep their sizes, so that it is sound at any moment; otherwise a changed
+contact is a new block (records.py). Knows no table, no lock and no database.
 """
 
 from __future__ import annotations
@@ -68,6 +69,8 @@ TEXTS = ("address", "received", "path", "callid", "user_agent", "ruid", "instanc
 _unpack = ContactRecord.STRUCT.unpack_from
 _pack = ContactRecord.STRUCT.pack
 _SIZE = ContactRecord.SIZE
+SIZES = slice(ContactRecord.address, ContactRecord.spare)
+"""Where the sizes of the texts stand in a block."""
 
 
 class Contact:

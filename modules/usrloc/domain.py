@@ -84,20 +84,20 @@ class Domain(Records):
                 store.insert(self.name, aor, current)
             else:
                 store.update(self.name, aor, current)
-            self._written(aor, hash, current)
+            self._written(aor, current)
             return True
         except DbError:
             return False
         finally:
             writing.release()
 
-    def _written(self, aor: str, hash: int, written: Contact) -> None:
+    def _written(self, aor: str, written: Contact) -> None:
         """Note that the database has a contact as it was read."""
-        bucket = self._bucket(hash)
-        lock = self._table.lock_of(bucket)
+        key = self._key(aor)
+        lock = self._table.lock_of(key[0])
         lock.acquire()
         try:
-            at = self._find(bucket, aor, hash)
+            at = self._find(key)
             for contact in self._chain(at) if at else ():
                 if contact.ruid == written.ruid:
                     same = contact.version == written.version
@@ -202,28 +202,28 @@ class Domain(Records):
 
     def keepalive_answered(self, hash: int, ruid: str, when: int, roundtrip: int) -> bool:
         """Note an answer to a keepalive; whether there is such a contact."""
-        bucket = self._bucket(hash)
-        lock = self._table.lock_of(bucket)
-        lock.acquire()
-        try:
-            for at in self._table.walk(bucket):
-                if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
-                    for contact in self._chain(at):
-                        if contact.ruid == ruid:
-                            self._signed[(contact.at + ContactRecord.last_keepalive) >> 3] = when
-                            self._u32[(contact.at + ContactRecord.roundtrip) >> 2] = roundtrip
-                            return True
-            return False
-        finally:
-            lock.release()
+        for bucket in self._buckets(hash):
+            lock = self._table.lock_of(bucket)
+            lock.acquire()
+            try:
+                for at in self._table.walk(bucket):
+                    if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
+                        for contact in self._chain(at):
+                            if contact.ruid == ruid:
+                                self._signed[(contact.at + ContactRecord.last_keepalive) >> 3] = when
+                                self._u32[(contact.at + ContactRecord.roundtrip) >> 2] = roundtrip
+                                return True
+            finally:
+                lock.release()
+        return False
 
     def expire_soon(self, aor: str, ruid: str, when: int) -> None:
         """Have a contact end at `when` if it would live longer."""
-        bucket = self._bucket(hash := aor_hash(aor))
-        lock = self._table.lock_of(bucket)
+        key = self._key(aor)
+        lock = self._table.lock_of(key[0])
         lock.acquire()
         try:
-            at = self._find(bucket, aor, hash)
+            at = self._find(key)
             for contact in self._chain(at) if at else ():
                 if contact.ruid == ruid and contact.expires > when:
                     self._signed[(contact.at >> 3) + EXPIRES] = when

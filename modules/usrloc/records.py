@@ -2,8 +2,9 @@
 
 Kamailio's slots are the low bits of its hash of the address of record; here each of them is spread over many buckets,
 so that a look-up costs the same with a hundred thousand users as with ten. The lock of the bucket guards a record, the
-chain of its contacts and the contacts. Chains are changed by one word that makes a complete block reachable: a
-process killed at any point leaves them sound. Knows no database and no timer.
+chain of its contacts and the contacts. Chains are changed by one word that makes a complete block reachable, and a
+contact whose texts keep their sizes is written in its place: a process killed at any point leaves them sound. Knows no
+database and no timer.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from kamailio_py.log import get_logger
 from kamailio_py.modules.usrloc.bindings import Bindings
-from kamailio_py.modules.usrloc.contact import EXPIRED_TIME, Contact, ContactRecord, State, read
-from kamailio_py.shm.records import Record, u32, u64
+from kamailio_py.modules.usrloc.contact import EXPIRED_TIME, SIZES, Contact, ContactRecord, State, read
+from kamailio_py.shm.records import Record, u16, u32, u64
 from kamailio_py.sip.hash import core_hash
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ log = get_logger("usrloc")
 
 BUCKETS = 65536
 STRIPES = 256
+WAYS = 8
+"""Buckets among which those of one hash are spread by another."""
+LONGEST_AOR = 0xFFFF
+
+Key = tuple[int, int, bytes]
+"""Where an address of record is found: bucket, the word with its hash and size, its text."""
 
 aor_hash = lru_cache(4096)(core_hash)
 
@@ -35,7 +43,8 @@ class AorRecord(Record):
     next = u64("next record of the bucket, 0 at the end")
     prev = u64("previous record of the bucket")
     hash = u32("Kamailio's hash of the address of record")
-    size = u32("characters of the address of record")
+    size = u16("characters of the address of record")
+    check = u16("half of its CRC-32: Kamailio's hash is the same for many")
     contacts = u64("offset of the first contact")
     made = u64("microseconds since the epoch when it was made: Kamailio's order within a slot")
 
@@ -60,6 +69,8 @@ class Records:
         """With handle_lost_tcp: whether a contact's connection is still there."""
         self._kept, self._marks = kept, marks
         self._spread = max(BUCKETS // slots, 1)
+        self._ways = min(WAYS, self._spread)
+        self._key = lru_cache(4096)(self._make_key)
         shm = core.shm
         buckets = slots * self._spread
         self._table = shm.table(f"usrloc.{name}", buckets, min(STRIPES, buckets), AorRecord)
@@ -81,40 +92,47 @@ class Records:
         """Contacts."""
         return self.core.shm.counters.total(self._total)
 
-    def _bucket(self, hash: int) -> int:
-        slot = hash & (self.slots - 1)
-        return slot * self._spread + (hash // self.slots) % self._spread
+    def _buckets(self, hash: int) -> range:
+        """The buckets in which addresses of record with this hash may be."""
+        ways = self._ways
+        first = (hash & (self.slots - 1)) * self._spread + (hash // self.slots) % (self._spread // ways) * ways
+        return range(first, first + ways)
+
+    def _make_key(self, aor: str) -> Key:
+        text = aor.encode("latin-1", "replace")
+        hash, check = aor_hash(aor), crc32(text) >> 16
+        return self._buckets(hash)[check % self._ways], hash | len(text) << 32 | check << 48, text
 
     def open(self, aor: str) -> Bindings:
         """The contacts of an address of record, to be changed."""
-        return Bindings(self, aor, aor_hash(aor))
+        key = self._key(aor)
+        return Bindings(self, aor, key[1] & 0xFFFFFFFF, key)
 
     def contacts(self, aor: str) -> list[Contact] | None:
         """The contacts of an address of record as they are now, None if there is no record of it."""
-        hash = aor_hash(aor)
-        bucket = self._bucket(hash)
-        lock = self._table.lock_of(bucket)
+        key = self._key(aor)
+        lock = self._table.lock_of(key[0])
         lock.acquire()
         try:
-            at = self._find(bucket, aor, hash)
+            at = self._find(key)
             return self._current(at) if at else None
         finally:
             lock.release()
 
     def by_ruid(self, hash: int, ruid: str) -> tuple[str, Contact] | None:
         """(address of record, contact) of the contact with this id, whose address of record has this hash."""
-        bucket = self._bucket(hash)
-        lock = self._table.lock_of(bucket)
-        lock.acquire()
-        try:
-            for at in self._table.walk(bucket):
-                if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
-                    for contact in self._chain(at):
-                        if contact.ruid == ruid:
-                            return self._aor(at), contact
-            return None
-        finally:
-            lock.release()
+        for bucket in self._buckets(hash):
+            lock = self._table.lock_of(bucket)
+            lock.acquire()
+            try:
+                for at in self._table.walk(bucket):
+                    if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
+                        for contact in self._chain(at):
+                            if contact.ruid == ruid:
+                                return self._aor(at), contact
+            finally:
+                lock.release()
+        return None
 
     def slot_contents(self) -> Iterator[list[tuple[str, int, list[Contact]]]]:
         """For each of Kamailio's slots that is not empty: (address of record, hash, contacts), oldest first."""
@@ -145,22 +163,22 @@ class Records:
 
     # in the record; the lock is held
 
-    def _find(self, bucket: int, aor: str, hash: int) -> int:
+    def _find(self, key: Key) -> int:
         """Offset of a record, 0 if there is none."""
         words = self._words
-        wanted = hash | len(aor) << 32
+        bucket, wanted, text = key
         at = self._table.head(bucket)
         while at:
             if words[(at >> 3) + HASH] == wanted:
                 start = at + AorRecord.SIZE
-                if self._memory[start : start + len(aor)] == aor.encode("latin-1", "replace"):
+                if self._memory[start : start + len(text)] == text:
                     return at
             at = words[at >> 3]
         return 0
 
     def _aor(self, at: int) -> str:
         start = at + AorRecord.SIZE
-        return self._memory[start : start + (self._words[(at >> 3) + HASH] >> 32)].decode("latin-1")
+        return self._memory[start : start + (self._words[(at >> 3) + HASH] >> 32 & 0xFFFF)].decode("latin-1")
 
     def _chain(self, at: int) -> Iterator[Contact]:
         offset = self._words[(at >> 3) + CONTACTS]
@@ -186,15 +204,15 @@ class Records:
     # what Bindings ask for
 
     def begin(self, bindings: Bindings) -> None:
-        bucket = self._bucket(bindings.hash)
-        self._table.lock_of(bucket).acquire()
-        at = bindings.at = self._find(bucket, bindings.aor, bindings.hash)
+        key = bindings.key
+        self._table.lock_of(key[0]).acquire()
+        at = bindings.at = self._find(key)
         if at:
             bindings.found = True
             bindings.contacts = self._current(at)
 
     def end(self, bindings: Bindings) -> None:
-        bucket = self._bucket(bindings.hash)
+        bucket = bindings.key[0]
         if bindings.at and not bindings.contacts:
             self._table.remove(bucket, bindings.at)
             self._arena.free(bindings.at)
@@ -218,6 +236,11 @@ class Records:
         words, before = self._words, contact.at
         after = words[before >> 3]
         if position == old:
+            contact.next = after
+            packed = contact.packed()
+            if packed[SIZES] == self._memory[before + SIZES.start : before + SIZES.stop]:
+                self._memory[before : before + len(packed)] = packed
+                return True
             if not self._store(contact, after):
                 return False
             words[self._before(bindings, bindings.contacts, old)] = contact.at
@@ -258,12 +281,16 @@ class Records:
         return True
 
     def _make_record(self, bindings: Bindings) -> bool:
-        aor = bindings.aor.encode("latin-1", "replace")
+        bucket, word, aor = bindings.key
+        if len(aor) > LONGEST_AOR:
+            log.err("address of record too long")
+            return False
         made = int(self.core.clock.now() * 1_000_000)
-        at = self._arena.store(AorRecord.STRUCT.pack(0, 0, bindings.hash, len(aor), 0, made) + aor, self._aors)
+        head = AorRecord.STRUCT.pack(0, 0, bindings.hash, len(aor), word >> 48, 0, made)
+        at = self._arena.store(head + aor, self._aors)
         if not at:
             log.err("no more shm memory")
             return False
-        self._table.insert(self._bucket(bindings.hash), at)
+        self._table.insert(bucket, at)
         bindings.at = at
         return True

@@ -27,6 +27,10 @@ def refresh(bindings: Bindings) -> None:
     bindings.update(bindings.contacts[1], Contact("b", q=500, ruid="x", user_agent="longer than it was before"))
 
 
+def refresh_in_place(bindings: Bindings) -> None:
+    bindings.update(bindings.contacts[1], Contact("b", q=500, expires=7))
+
+
 def move_up(bindings: Bindings) -> None:
     bindings.update(bindings.contacts[2], Contact("c", q=800, ruid="x"))
 
@@ -46,7 +50,7 @@ def clear(bindings: Bindings) -> None:
 MAY_GO = {delete: {"b"}, clear: {"a", "b", "c"}}
 
 
-@pytest.mark.parametrize("change", [insert, refresh, move_up, move_down, delete, clear])
+@pytest.mark.parametrize("change", [insert, refresh, refresh_in_place, move_up, move_down, delete, clear])
 def test_killed_at_every_step(change: Callable[[Bindings], None]) -> None:
     with Local(CFG) as server:
         domain: Any = server.core.module("usrloc").api.domain("location")
