@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from kamailio_py.dataclass import dataclass
 from kamailio_py.log import get_logger
+from kamailio_py.sip.address_lists import ListedAddress
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.nameaddr import NameAddr, split_values
 from kamailio_py.sip.uri import Uri
 
 log = get_logger("uac")
@@ -168,26 +168,24 @@ def usable_password(password: str | None, ha1: str | None) -> bool:
 
 def read_answer(reply: Message, uuid: str) -> Answer:
     """What a 200 says of the contact whose user is `uuid`; BadMessage if it says nothing that can be read."""
-    values = [value for value in reply.headers("contact") if value]
-    if not values:
+    contacts = reply.contacts
+    if not contacts:
         raise BadMessage("no Contact found")
     expires: int | None = None
-    if values[0].strip() != "*":
-        # of one header Kamailio reads the last contact first
-        contacts = [NameAddr(part) for value in values for part in reversed(split_values(value))]
+    if not isinstance(contacts, str):
         expires = next((_expires(contact, reply) for contact in contacts if _user(contact) == uuid), None)
     return Answer(expires, reply.call_id.strip(), int(reply.cseq_number))
 
 
-def _user(contact: NameAddr) -> str:
+def _user(contact: ListedAddress) -> str:
     try:
         return Uri.parse(contact.uri).user or ""
     except BadUri:
         raise BadMessage("failed to parse c-uri") from None
 
 
-def _expires(contact: NameAddr, reply: Message) -> int:
-    text = contact.param("expires")
+def _expires(contact: ListedAddress, reply: Message) -> int:
+    text = contact.last_param("expires")
     if not text:
         return seconds(reply, "expires") or 0
     return int(text) if text.isascii() and text.isdigit() else 0
