@@ -114,7 +114,7 @@ def command(path: str) -> list[str]:
     if _works(here):
         return here
     made = _installed(path)
-    if _works([*made]):
+    if _works(made):
         return made
     raise InterpreterError(f"{path} cannot run kamailio-py, not even in a virtual environment of its own: {said(made)}")
 
@@ -136,6 +136,10 @@ def _installed(path: str) -> list[str]:
     mark = hashlib.sha256(f"{os.path.realpath(path)} {_ROOT} {__version__}".encode()).hexdigest()[:12]
     folder = cache / f"venv-{mark}"
     python = folder / "bin" / "python"
+    made = [str(python), "-m", "kamailio_py.server"]
+    if python.exists() and _works(made):
+        return made
+    print(f"kambench: a virtual environment for {path} is made, {folder}", file=sys.stderr)
     source = ["-e", str(_ROOT)] if (_ROOT / "setup.cfg").exists() else [f"kamailio-py=={__version__}"]
     for step in (
         [path, "-m", "venv", str(folder)],
@@ -144,4 +148,4 @@ def _installed(path: str) -> list[str]:
         done = subprocess.run(step, capture_output=True, text=True, timeout=600)
         if done.returncode:
             raise InterpreterError(f"{' '.join(step)} failed: {(done.stderr or done.stdout)[-500:]}")
-    return [str(python), "-m", "kamailio_py.server"]
+    return made

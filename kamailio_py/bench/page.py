@@ -61,7 +61,7 @@ def render(report: Report) -> str:
 
 CPU = (
     "Median of the rounds; ± is half of what lies between the smallest and the largest. In the last columns ours is "
-    "divided by theirs: below 1 we take less. It hardly depends on what else the machine does."
+    "divided by theirs: below 1 we take less. Of all figures it depends least on what else the machine does."
 )
 THROUGHPUT = (
     "The highest rate at which every request is answered in time; above 1 we manage more. It needs a free core."

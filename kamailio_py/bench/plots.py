@@ -45,6 +45,9 @@ _STYLE: Any = {
 WIDTH, ACROSS = 9.8, 3
 """Inches of a plot, and how many panels stand side by side."""
 
+FINEST = 0.05
+"""Milliseconds below which nothing can be read off a plot of latencies; sipp's own steps are coarser."""
+
 _COUNT = FuncFormatter(lambda value, place: f"{value:,.0f}")
 _PLAIN = FuncFormatter(lambda value, place: f"{value:,g}")
 
@@ -198,6 +201,7 @@ def latency(report: Report) -> list[str]:
         with _figure(made, rows, columns, 0.4 + 2.2 * rows, sharey=True) as panels:
             for axes, wanted in zip(panels.flat, rates, strict=False):
                 _by_percentile(axes, one, wanted, {name: found.get(wanted, []) for name, found in by_server.items()})
+            panels[0][0].set_ylim(bottom=max(panels[0][0].get_ylim()[0], FINEST))
             panels[0][0].set_ylabel("ms" + (f" beyond the {one.delay_ms:g} ms" if one.delay_ms else ""))
     return made
 

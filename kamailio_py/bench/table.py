@@ -51,9 +51,8 @@ def about(report: Report) -> Table:
     ceilings = ", ".join(f"{transport} {max(rates):,.0f}/s" for transport, rates in report.generator["ceiling"].items())
     made.add_row("generator", f"at most {ceilings} against an echo; Python {report.generator['python']['version']}")
     options = report.options
-    made.add_row(
-        "run", f"{options['rounds']} rounds of {options['seconds']:g} s, kamailio-py {report.version} {report.commit}"
-    )
+    rounds = f"{options['rounds']} round{'s' * (options['rounds'] > 1)} of {options['seconds']:g} s"
+    made.add_row("run", f"{rounds}, kamailio-py {report.version} {report.commit}")
     return made
 
 
