@@ -1,8 +1,8 @@
 """`kamshm locks`: who holds which lock, who waits for it, which ones are waited for most; a dead holder in red.
 
 What is known of a holder costs it nothing: its slot stands beside the lock, and its row of the process table says what
-it has in hand and since when, so `at most` it has held the lock that long. Waiting is sampled by the timer process, 200
-times a second, so a lock's share is the share of the samples in which somebody waited for it.
+it has in hand and since when, so `at most` it has held the lock that long. Waiting is sampled by the timer process
+whenever it has fired timers: the more samples, the more time was lost there.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from kamailio_py.shm.records import Record, u16, u32, u64, words
 GRAIN = 5
 SLOTS = 65536
 STRIPES = 16
-REST = 10
+REST = 200
 """Grains that the process which runs the wheel sleeps at most."""
 
 
@@ -227,9 +227,9 @@ class Wheel:
             # Who adds looks at `rest` after linking; this is as good as a fence between writing it and looking.
             self._locks[0].acquire()
             self._locks[0].release()
-        for tick in range(first, last + 1):
-            if words[self._heads + (tick & _MASK)]:
-                break
+        for slot in self._filled(first, last):
+            tick = first + ((slot - first) & _MASK)
+            break
         words[self._rest] = tick
         return tick * GRAIN
 

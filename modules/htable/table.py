@@ -21,7 +21,7 @@ from kamailio_py.sip.hash import case_hash
 
 log = get_logger("htable")
 
-STRIPES = 128
+STRIPES = 64
 STRING = 2
 """Flag of an item whose value is text."""
 

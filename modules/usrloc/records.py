@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = get_logger("usrloc")
 
 BUCKETS = 65536
-STRIPES = 256
+STRIPES = 64
 WAYS = 8
 """Buckets among which those of one hash are spread by another."""
 LONGEST_AOR = 0xFFFF
