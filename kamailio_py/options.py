@@ -23,8 +23,7 @@ WITHOUT_MEANING = {
     "-S": "SCTP is not served",
     "-X": "private memory is Python's own",
     "-x": "there is one shared memory manager",
-    "-r": "Via hosts are not looked up in DNS",
-    "-R": "Via hosts are not looked up in DNS",
+    "-r": "nothing comes of looking up the hosts of Vias",
     "-W": "the poll method is chosen by the system",
     "-N": "TCP is not served",
     "-T": "TCP is not served",
@@ -59,13 +58,14 @@ Runs a kamailio.cfg. Options are those of kamailio:
     --modparam=MODULE:PARAM:TYPE:VALUE   set a module parameter; TYPE is s or i
     -n NR              processes per UDP address (default: 8)
     -P FILE            write the pid to FILE
+    -R                 look up the names of addresses before "received=" is added to a Via
     --server-id=N      set server_id
     --subst=EXP, --substdef=EXP, --substdefs=EXP   as the directives
     -t DIR             change the root directory
     -v, -V, --version  version
     -w DIR             working directory (default: "/")
     -Y DIR             runtime directory
-    -M -N -O -Q -r -R -S -T -W -x -X --atexit   accepted, without a meaning here
+    -M -N -O -Q -r -S -T -W -x -X --atexit   accepted, without a meaning here
 and of its own:
     --create-db=FILE   make a sqlite database with Kamailio's tables, and nothing else
     --strict           what would go wrong only at run time is an error
@@ -172,6 +172,8 @@ def _apply(options: Options, name: str, value: str) -> None:
         options.shm_megabytes = _number(name, value)
     elif name == "-K":
         options.globals["check_via"] = 1
+    elif name == "-R":
+        options.globals["rev_dns"] = 1
     elif name == "-a":
         options.globals["auto_aliases"] = 1 if value in ("yes", "on") else 0
     elif name == "--no-respawn":

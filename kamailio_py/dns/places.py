@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from kamailio_py.dns.cache import DnsCache
 from kamailio_py.dns.records import DnsRecord, parse_address, rank
-from kamailio_py.dns.servers import ask_system
+from kamailio_py.dns.servers import ask_system, names_of
 
 DEFAULT_PORT = {"udp": 5060, "tcp": 5060, "tls": 5061, "sctp": 5060}
 _SERVICE = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp.", "sctp": "_sip._sctp."}
@@ -89,6 +89,16 @@ class Places:
             yield from (record.target for record in found)
             if found:
                 return
+
+    @staticmethod
+    def is_named(name: str, address: str) -> bool:
+        """Whether an address has this name, by reverse look-up."""
+        return name.lower() in (each.lower() for each in names_of(address))
+
+    @staticmethod
+    def is_named_like(name: str, address: str) -> bool:
+        """Whether an address has a name that begins so, which is how Kamailio looks at the host of a Via."""
+        return any(each.startswith(name) for each in names_of(address))
 
     @property
     def failover(self) -> bool:

@@ -195,6 +195,15 @@ _READERS: dict[str, Callable[[Any], DnsRecord]] = {
 }  # fmt: skip
 
 
+def names_of(address: str) -> list[str]:
+    """The names of an address, as the machine's own resolver has them."""
+    try:
+        name, aliases, _ = socket.gethostbyaddr(address)
+    except OSError:
+        return []
+    return [name, *aliases]
+
+
 def ask_system(name: str, kind: str) -> list[str]:
     """A or AAAA records as the machine's own resolver has them, /etc/hosts included."""
     try:

@@ -36,7 +36,7 @@ from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.headers import accept_in_names
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.message_text import HTTP_REPLIES
-from kamailio_py.sip.reply import build_reply, build_warned
+from kamailio_py.sip.reply import SAME_HOST, build_reply, build_warned
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
@@ -139,6 +139,7 @@ class Core:
         accept_in_names(cfg.hdr_name_extra_chars)
         uri.accept(cfg.uri_host_extra_chars, bool(cfg.phone2tel))
         HTTP_REPLIES[0] = bool(cfg.http_reply_hack)
+        SAME_HOST[:] = [self.places.is_named_like] if cfg.rev_dns else []
         self.build_reply = build_warned if cfg.sip_warning else build_reply
         if not any(":" in socket.host for socket in self.sockets):
             cfg.set("dns_try_ipv6", 0)  # there would be no socket to send from

@@ -82,7 +82,9 @@ def ip_is(ctx: Context, address: str, other: str) -> bool:
             return False
     if is_ip(other):
         return address == normalise(other)
-    return address in map(normalise, ctx.core.places.addresses(other))
+    if address in map(normalise, ctx.core.places.addresses(other)):
+        return True
+    return bool(ctx.core.cfg.rev_dns) and ctx.core.places.is_named(other, address)
 
 
 # numbers

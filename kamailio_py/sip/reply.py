@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
@@ -18,9 +19,15 @@ _COPIED_WITH_ROUTES = MANDATORY | {"record-route"}
 _SPACE = " \t\r\n"
 
 
+SAME_HOST: list[Callable[[str, str], bool]] = []
+"""At most one: whether a host name is one of an address, where rev_dns=yes."""
+
+
 def address_differs(host: str, ip: str) -> bool:
     """Is the host of a Via not the address the message came from? What is written in another way differs, too."""
-    return host != ip and host.strip("[]").lower() != ip
+    if host == ip or host.strip("[]").lower() == ip:
+        return False
+    return not SAME_HOST or not SAME_HOST[0](host, ip)
 
 
 def received_param(msg: Message, via: Via) -> str:

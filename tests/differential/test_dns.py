@@ -569,7 +569,7 @@ def test_from_which_socket(s: Scene) -> None:
 
 # without the cache
 
-uncached = Room("dns_uncached", globals_="use_dns_cache=no")
+uncached = Room("dns_uncached", globals_="use_dns_cache=no\nrev_dns=yes\ndns=yes\n")
 
 
 @uncached.case(case("hosts_file"))
@@ -591,6 +591,20 @@ def test_asked_again(s: Scene) -> None:
         bob.reply(bob.expect("MESSAGE"), 200)
         alice.expect(200)
         domain.note_asked()
+
+
+@uncached.case("""route[names_of_addresses] {
+    if (src_ip == "LOCALHOST") { sl_send_reply("200", "local"); }
+    else { sl_send_reply("404", "not"); }
+}""")
+def test_names_of_addresses(s: Scene) -> None:
+    """With rev_dns=yes the names of an address count in scripts, and in a Via, whose host needs no received= then."""
+    alice = s.agent("alice")
+    for host in ("localhost", "local", "LOCALHOST", "in-hosts.test", "nowhere.test", "127.0.0.1"):
+        via = f"Via: SIP/2.0/UDP {host}:{alice.port};branch=z9hG4bK-{host}"
+        sent = alice.request("OPTIONS", send=False).text
+        alice.send(re.sub(r"Via: [^\r\n]*", via, sent))
+        alice.expect(200)
 
 
 # what tm makes of it
