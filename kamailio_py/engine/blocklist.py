@@ -1,7 +1,7 @@
 """Destinations to which nothing is sent for a while, in shared memory for all processes: Kamailio's dst_blocklist.
 
-Entries come from RPC, from sending that fails, and from tm when an INVITE gets no answer at all. Nothing is listed nor
-looked up unless use_dst_blocklist is on, which cfg.set may change.
+Entries come from RPC, from the script, from sending that fails, and from tm: no answer at all, or 503. Nothing is
+listed nor looked up unless use_dst_blocklist is on, which cfg.set may change.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ logger = get_logger()
 
 PROTOCOLS = ("*", "udp", "tcp", "tls", "sctp")
 """By Kamailio's numbers; 0 is any."""
-IPV6, SEND, TIMEOUT, UNAVAILABLE, PROHIBITED = 1, 2, 16, 32, 64
-"""Flags: the address is IPv6; sending failed; a transaction ended without an answer; a 503 came; the script says so."""
+IPV6, SEND, CONNECT, TIMEOUT, UNAVAILABLE, PROHIBITED = 1, 2, 4, 16, 32, 64
+"""Flags: the address is IPv6; sending failed; so did connecting; a transaction ended without an answer; a 503 came; the
+script (module blst) says so."""
 
 
 @dataclass(slots=True)
@@ -66,15 +67,26 @@ class Blocklist:
     def add(self, proto: str, host: str, port: int, flags: int, seconds: int = 0) -> bool:
         """List a destination, for dst_blocklist_expire if no time is given; False when there is no room."""
         expires = self.core.clock.ms() + (seconds or self.core.cfg.dst_blocklist_expire) * 1000
-        if self._table.put(_key(proto, host, port), "", flags | (IPV6 if ":" in host else 0), expires):
+        key, flags = _key(proto, host, port), flags | (IPV6 if ":" in host else 0)
+        known = self._table.get(key)
+        if known is not None:
+            flags |= known.flags
+        if self._table.put(key, "", flags, expires):
             return True
         logger.err(f"dst_blocklist: no room for {proto}:{host}:{port}")
         return False
 
-    def failed(self, target: Destination, flag: int) -> None:
-        """A destination did not do what it should: list it, unless the config ignores this failure."""
-        if self.enabled and not flag & getattr(self.core.cfg, f"dst_blocklist_{target.proto}_imask", 0):
-            self.add(target.proto, target.host, target.port, flag)
+    def failed(self, target: Destination, flag: int, ignored: int = 0, seconds: int = 0) -> None:
+        """A destination did not do what it should: list it, unless the config or `ignored` ignores this failure."""
+        ignored |= getattr(self.core.cfg, f"dst_blocklist_{target.proto}_imask", 0)
+        if self.enabled and not flag & ignored:
+            self.add(target.proto, target.host, target.port, flag, seconds)
+
+    def remove(self, target: Destination) -> bool:
+        """Take a destination off the list, listed for its protocol or for any; whether it was on it."""
+        keys = [_key(proto, target.host, target.port) for proto in (target.proto, "*")]
+        removed = [self._table.remove(key) for key in keys]
+        return any(removed)
 
     def holds(self, target: Destination) -> bool:
         """Whether this destination is listed, for its protocol and port or for any."""

@@ -32,7 +32,7 @@ from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptDrop, ScriptExit
 from kamailio_py.sip import uri
-from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.endpoint import IGNORED_SHIFT, Destination, ListenSocket
 from kamailio_py.sip.headers import accept_in_names
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.message_text import HTTP_REPLIES
@@ -225,7 +225,7 @@ class Core:
         """Hand bytes to the transport; False when it could not take them (already logged)."""
         if self.sender(text.encode("latin-1"), destination):
             return True
-        self.blocklist.failed(destination, SEND)
+        self.blocklist.failed(destination, SEND, destination.flags >> IGNORED_SHIFT)
         return False
 
     def _onsend_reply(self, msg: Message, text: str, destination: Destination) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
-from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
+from kamailio_py.sip.endpoint import CLOSE, IGNORED_SHIFT, NO_CONNECT, Destination
 from kamailio_py.sip.hash import branch_param, char_msg_val, transaction_index
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply_forward, forward_destination
@@ -53,7 +53,7 @@ def forward_request(core: Core, msg: Message, destination: Destination) -> int:
         other = over_stream(core, msg, destination)
         text = build(other)
         destination = other
-    if destination.proto != "udp":
+    if destination.proto != "udp" or msg.blst_ignored:
         destination = with_flags(msg, destination)
     if core.blocklist.holds(destination):
         logger.dbg(f"blocklisted destination {destination.proto}:{destination.host}:{destination.port}")
@@ -76,8 +76,9 @@ def over_stream(core: Core, msg: Message, destination: Destination) -> Destinati
 
 
 def with_flags(msg: Message, destination: Destination) -> Destination:
-    """The destination with what set_forward_no_connect() and set_forward_close() ask for."""
+    """The destination with what set_forward_no_connect(), set_forward_close() and blst_set_ignore() ask for."""
     flags = (NO_CONNECT if msg.forward_no_connect else 0) | (CLOSE if msg.forward_close else 0)
+    flags |= msg.blst_ignored << IGNORED_SHIFT
     return destination._replace(flags=flags) if flags else destination
 
 
@@ -102,6 +103,7 @@ def forward_reply(core: Core, msg: Message) -> int:
     destination = Destination(proto, host, port, sender)
     if proto != "udp":
         flags = (NO_CONNECT if msg.reply_no_connect else 0) | (CLOSE if msg.reply_close else 0)
+        flags |= msg.reply_blst_ignored << IGNORED_SHIFT
         destination = Destination(proto, host, port, sender, connection_of(via.i), flags)
     text = build_reply_forward(msg, proto)
     if core.reply_out and not all(allow(msg, text, destination) for allow in core.reply_out):

@@ -44,6 +44,8 @@ class ListenSocket:
 
 NO_CONNECT, CLOSE = 1, 2
 """Flags of a destination: never open a connection for it; close the connection once it is sent."""
+IGNORED_SHIFT = 8
+"""From this bit on they are reasons for which it is not put on the blocklist."""
 
 
 class Destination(NamedTuple):

@@ -23,7 +23,7 @@ STATE = (
     "new_uri", "dst_uri", "path", "q", "branch_flags", "ruid", "location_ua", "instance", "reg_id", "flags",
     "script_flags", "force_rport", "add_local_rport", "set_global_address", "set_global_port", "udp_mtu_proto",
     "reply_no_connect", "reply_close", "forward_no_connect", "forward_close", "no_reply", "rr_added", "reply_body",
-    "add_srvid", "multipart", "via_params", "new_contact", "new_cseq",
+    "add_srvid", "multipart", "via_params", "new_contact", "new_cseq", "blst_ignored", "reply_blst_ignored",
     "otcpid", "use_otcpid",
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
@@ -32,7 +32,7 @@ KEPT = (
     "dst_uri", "path", "q", "branch_flags", "flags", "script_flags", "xflags", "force_rport", "add_local_rport",
     "set_global_address", "set_global_port", "udp_mtu_proto", "reply_no_connect", "reply_close", "forward_no_connect",
     "forward_close", "no_reply", "add_srvid", "via_params", "branches", "force_socket", "id", "src_proto", "time",
-    "connection",
+    "connection", "blst_ignored", "reply_blst_ignored",
 )  # fmt: skip
 """What stays when the text is replaced."""
 
@@ -63,6 +63,8 @@ class Message(MessageValues):
     reply_close: bool = False
     forward_no_connect: bool = False
     forward_close: bool = False
+    blst_ignored: int = 0  # reasons (bits) for which nothing that this is forwarded to is put on the blocklist
+    reply_blst_ignored: int = 0
     no_reply: bool = False
     rr_added: bool = False
     reply_body: str | None = None

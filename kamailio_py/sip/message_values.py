@@ -158,6 +158,13 @@ class MessageValues(MessageText):
         value = self.header("content-length")
         return None if value is None else _length(value)
 
+    @property
+    def retry_after(self) -> int | None:
+        """Seconds of Retry-After, None where it says none."""
+        value = self.header("retry-after") or ""
+        digits = value[: len(value) - len(value.lstrip("0123456789"))]
+        return int(digits) if digits else None
+
     def check(self) -> None:
         """What Kamailio checks before a message reaches the script; BadMessage: it is discarded without an answer.
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination
+from kamailio_py.sip.endpoint import CLOSE, IGNORED_SHIFT, NO_CONNECT, Destination
 from kamailio_py.sip.header_layout import MANDATORY
 from kamailio_py.sip.lumps import apply
 
@@ -158,6 +158,7 @@ def reply_destination(msg: Message, reply_to_via: bool = False) -> tuple[str, in
 def back_to(msg: Message, host: str, port: int) -> Destination:
     """The destination of a reply to a request that came over a connection: that connection, else the address."""
     flags = (NO_CONNECT if msg.reply_no_connect else 0) | (CLOSE if msg.reply_close else 0)
+    flags |= msg.reply_blst_ignored << IGNORED_SHIFT
     assert msg.socket is not None
     return Destination(msg.socket.proto, host, port, msg.socket, msg.connection, flags)
 

@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from kamailio_py.engine.blocklist import CONNECT
 from kamailio_py.log import Level, get_logger
 from kamailio_py.shm.processes import DOING
+from kamailio_py.sip.endpoint import Destination
 from kamailio_py.transport.connections import State
 from kamailio_py.transport.framing import BadFrame, Framer
 from kamailio_py.transport.stream import Closed, Finished, Stream
@@ -244,6 +246,7 @@ class Receiver:
         host, port = stream.peer
         if stream.connecting:
             self.tcp.count("connect_failed")
+            self.core.blocklist.failed(Destination(stream.listening.proto, host, port, stream.listening), CONNECT)
         elif closed.how == "reset":
             self.tcp.count("con_reset")
         level = self.core.cfg.corelog if closed.how == "error" else Level.DBG

@@ -12,8 +12,9 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from kamailio_py.engine.blocklist import CONNECT
 from kamailio_py.log import get_logger
-from kamailio_py.sip.endpoint import CLOSE, NO_CONNECT, Destination, ListenSocket
+from kamailio_py.sip.endpoint import CLOSE, IGNORED_SHIFT, NO_CONNECT, Destination, ListenSocket
 from kamailio_py.transport.acceptor import Acceptor
 from kamailio_py.transport.connections import Connections, State
 from kamailio_py.transport.inbox import Inbox
@@ -169,6 +170,7 @@ class Tcp:
             logger.err(f"connect {host}:{port} failed {how}{error.strerror}")
             opened.close()
             self.count("connect_failed")
+            core.blocklist.failed(destination, CONNECT, flags >> IGNORED_SHIFT)
             return False
         own = self.receiver
         profile = core.tls.profile_to(host, port) if proto == "tls" else 0

@@ -306,7 +306,7 @@ class Client:
         tm = self.tm
         text = t.branch_text(number)
         target = t.branch_destination(number)
-        if target.proto != "udp":
+        if target.proto != "udp" or msg.blst_ignored:
             target = with_flags(msg, target)
         points.point("tm.branch.before_send")
         if not self._blocked(t, target) and tm.core.onsend(msg, text, target):

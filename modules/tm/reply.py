@@ -16,8 +16,8 @@ from kamailio_py.log import get_logger
 from kamailio_py.modules.tm import selection
 from kamailio_py.modules.tm.cell import INVITE, METHODS, OTHER, Branch, BranchFlag, Cell, Flag, State
 from kamailio_py.modules.tm.turn import Event, Kind
-from kamailio_py.script.values import parse_int
 from kamailio_py.shm.trace import What
+from kamailio_py.sip.endpoint import Destination
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply_forward
@@ -116,14 +116,14 @@ class Replies:
     def _unavailable(self, t: Transaction, number: int, msg: Message) -> None:
         """The next hop is overloaded or down: leave it alone for a while (blst_503), try its next address."""
         tm = self.tm
-        if tm.blst_503 and tm.core.blocklist.enabled:
+        if tm.blst_503 and tm.core.blocklist.enabled and msg.socket is not None:
             seconds = tm.blst_503_def_timeout
-            after = parse_int((msg.header("retry-after") or "").partition(" ")[0].partition(";")[0])
-            if after is not None:
-                seconds = min(max(after, tm.blst_503_min_timeout), tm.blst_503_max_timeout)
+            if msg.retry_after is not None:
+                seconds = min(max(msg.retry_after, tm.blst_503_min_timeout), tm.blst_503_max_timeout)
             if seconds:
-                proto = msg.socket.proto if msg.socket is not None else "udp"
-                tm.core.blocklist.add(proto, msg.src_ip, msg.src_port, UNAVAILABLE, seconds)
+                sender = Destination(msg.socket.proto, msg.src_ip, msg.src_port, msg.socket)
+                ignored = msg.blst_ignored | t.request().blst_ignored
+                tm.core.blocklist.failed(sender, UNAVAILABLE, ignored, seconds)
         tm.failover.again(t, number)
 
     def _provisional(self, t: Transaction, number: int, code: int, last: int, invite: bool) -> None:

@@ -181,7 +181,7 @@ class Timers:
         silent = status == 0 and t.u32[t.word + _METHOD] & tm.blst_methods_add and not suspended
         t.lock.release()
         if silent and tm.core.cfg.use_dst_blocklist:
-            tm.core.blocklist.failed(t.branch_destination(number), TIMEOUT)
+            tm.core.blocklist.failed(t.branch_destination(number), TIMEOUT, t.request().blst_ignored)
         tm.server.trace(_TIMED_OUT, t.index, t.label, number)
         points.point("tm.timeout.claimed")
         if not tm.turns.take(t, (Kind.FAKE, number, code, None)):
