@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import NOT_YET
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, RpcFault, function, pvar, rpc
@@ -42,6 +41,12 @@ ACCEPTED = "rRxXcCoObBfFpP"
 _PTIME = re.compile(r"[zZ]\d*")
 
 
+HIGH, LOW = 1, 2
+"""Values of the variable that ice_candidate_priority_avp names."""
+RELAY_FIRST, RELAY_LAST = 130, 0
+"""Preferences of candidates that are relays."""
+
+
 class BadFlags(ValueError):
     """A flag there is none of."""
 
@@ -57,7 +62,7 @@ class Rtpproxy(Module):
     rtpproxy_retr = Param(int, 5)
     rtpproxy_tout = Param(int, 1)
     timeout_socket = Param(str)
-    ice_candidate_priority_avp = Param(str, unused=NOT_YET)
+    ice_candidate_priority_avp = Param(str)
     extra_id_pv = Param(str)
     db_url = Param(str)
     table_name = Param(str, "rtpproxy")
@@ -79,6 +84,7 @@ class Rtpproxy(Module):
         self._with_codecs: dict[str, bool] = {}
         registry = self.core.registry
         self._extra_id = registry.pvar(self.extra_id_pv, True) if self.extra_id_pv else None
+        self._ice = registry.pvar(self.ice_candidate_priority_avp, True) if self.ice_candidate_priority_avp else None
         self._instance = registry.pvar(self.rtp_inst_pvar, True) if self.rtp_inst_pvar else None
         rows: list[tuple[int, str, int, int]] = []
         try:
@@ -199,6 +205,7 @@ class Rtpproxy(Module):
             options, trust, again = _parse(flags)
             call = self._call(ctx, flags)
             tags = self._tags(msg, offer)
+            preference = self._preference(ctx)
         except BadFlags as error:
             log.err(str(error))
             return -1
@@ -240,6 +247,9 @@ class Rtpproxy(Module):
                 self._put(msg, stream.port, words[0])
                 if stream.rtcp is not None:
                     self._put(msg, stream.rtcp, str(int(words[0]) + 1))
+                if preference is not None and stream.candidate_at is not None:
+                    lines = sdp.relay_candidates(where, int(words[0]), preference)
+                    msg.lumps.insert(msg.body_offset + stream.candidate_at, lines)
         for span in [*found.connections, *found.origin]:
             if not sdp.is_null(span):
                 self._put(msg, span, where)
@@ -250,6 +260,15 @@ class Rtpproxy(Module):
             end = msg.body_offset + len(body.rstrip("\r\n"))
             msg.lumps.insert(end, f"\r\n{self.nortpproxy_str}")
         return 1
+
+    def _preference(self, ctx: Context) -> int | None:
+        """That of the proxy among the candidates of ICE; None where it is to be none of them."""
+        if self._ice is None:
+            return None
+        value = self._ice.get(ctx)
+        if value not in (None, HIGH, LOW):
+            raise BadFlags(f"invalid ice candidate priority value {value}")
+        return RELAY_FIRST if value == HIGH else RELAY_LAST
 
     @staticmethod
     def _tags(msg: Message, offer: bool) -> list[str]:

@@ -9,6 +9,7 @@ from kamailio_py.dataclass import dataclass, field
 _LINE = re.compile(r"[^\r\n]+")
 _ADDRESS = re.compile(r"([co])=[^\r\n]*?IP([46])[ \t]+([^ \t\r\n/]+)")
 _MEDIA = re.compile(r"m=\S+[ \t]+(\d+)(?:/\d+)?[ \t]+(\S+)[ \t]*([^\r\n]*)")
+_CANDIDATE = re.compile(r"a=candidate:\S+[ \t]+\d+[ \t]+\S+[ \t]+\d+[ \t]+\S+[ \t]+\d+")
 _RTCP = re.compile(r"a=rtcp:(\d+)")
 
 
@@ -32,6 +33,8 @@ class Stream:
     payloads: str
     address: Span | None = None
     rtcp: Span | None = None
+    candidate_at: int | None = None
+    """Where its last candidate of ICE begins."""
 
 
 @dataclass(slots=True)
@@ -68,6 +71,8 @@ def read(body: str) -> Sdp:
             if media is not None:
                 port = Span(media[1], at + media.start(1), at + media.end(1))
                 found.streams.append(Stream(port, media[2], media[3].strip()))
+        elif found.streams and _CANDIDATE.match(text):
+            found.streams[-1].candidate_at = at
         elif found.streams and (rtcp := _RTCP.match(text)) is not None:
             found.streams[-1].rtcp = Span(rtcp[1], at + rtcp.start(1), at + rtcp.end(1))
     return found
@@ -75,6 +80,17 @@ def read(body: str) -> Sdp:
 
 def is_null(address: Span) -> bool:
     return set(address.text) <= {"0", ":"} if address.six else address.text == "0.0.0.0"
+
+
+def relay_candidates(host: str, port: int, preference: int) -> str:
+    """The lines that make the proxy a candidate of ICE (RFC 8445, 5.1.2); `preference` is that of its type."""
+    foundation = host.replace(".", "").replace(":", "")
+    lines = (
+        f"a=candidate:{foundation} {component} UDP {(preference << 24) + (65535 << 8) + 256 - component} "
+        f"{host} {port + component - 1} typ relay\r\n"
+        for component in (2, 1)
+    )
+    return "".join(lines)
 
 
 def codecs(stream: Stream) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -32,6 +33,7 @@ room = Room("rtpproxy", modules="ctl rtpproxy", last=LAST, prepare=proxies.prepa
 modparam("rtpproxy", "rtpproxy_sock", "udp:127.0.0.1:@RELAY@")
 modparam("rtpproxy", "rtpproxy_sock", "7 == udp:127.0.0.1:@RELAY@=2")
 modparam("rtpproxy", "extra_id_pv", "$avp(extra)")
+modparam("rtpproxy", "ice_candidate_priority_avp", "$avp(ice)")
 """)  # fmt: skip
 
 
@@ -172,3 +174,39 @@ def test_rpc(s: Scene) -> None:
     alice.request("INVITE", headers=SDP, body=BODY)
     alice.expect(200)
     asked(s)
+
+
+def candidates(*lines: str, more: str = "") -> str:
+    return f"{BODY}" + "".join(f"a=candidate:{line}\r\n" for line in lines) + more
+
+
+HOST = "1 1 UDP 2130706431 10.1.1.1 4000 typ host", "1 2 UDP 2130706430 10.1.1.1 4001 typ host"
+ICE = (
+    BODY,
+    candidates(*HOST),
+    candidates(HOST[0]),
+    candidates(*HOST, "2 1 UDP 100 10.9.9.9 5000 typ relay raddr 10.1.1.1 rport 4000"),
+    candidates(*HOST, "Rabc 1 udp 7 10.3.3.3 4000 typ srflx raddr 10.1.1.1 rport 4000",
+               more="a=sendrecv\r\nm=video 4002 RTP/AVP 31\r\na=candidate:3 1 UDP 5 10.1.1.1 4002 typ host\r\n"),
+    candidates("1 1 TCP 2130706431 10.1.1.1 9 typ host tcptype active"),
+    candidates(*HOST, more="m=video 4002 RTP/AVP 31\r\n"),
+    candidates("1 1 UDP 0 10.1.1.1 4000 typ host"),
+    candidates("4294967295 1 UDP 9 10.1.1.1 4000 typ host", "x"),
+    candidates(*HOST).replace("10.1.1.1", "2001:db8::1").replace("IP4", "IP6"),
+)  # fmt: skip
+
+
+@room.case("""
+route[ice] {
+    if ($hdr(X-Ice) != $null) $avp(ice) = $(hdr(X-Ice){s.int});
+    rtpproxy_offer("$hdr(X-Flags)");
+""" + SHOW + "}")  # fmt: skip
+def test_ice(s: Scene) -> None:
+    """The proxy as a candidate of its own."""
+    alice = s.agent("alice")
+    for ice in ("", "1", "2", "3"):
+        for body, number in zip(ICE, itertools.count()):
+            headers = f"{SDP}\nX-Flags: {'' if number % 2 else 'x'}" + (f"\nX-Ice: {ice}" if ice else "")
+            alice.request("INFO", headers=headers, body=body, call_id=f"ice{ice}-{number}")
+            alice.expect(200)
+            asked(s)
