@@ -160,16 +160,19 @@ class Connections:
         """The aliases first: one that a death leaves behind names an id that is not found."""
         u32 = self._u32
         index = block >> 2
+        self._remove_aliases(block)
+        self._table.remove(u32[index + _ID] % BUCKETS, block)
+        self._count(self._sockets[u32[index + _SOCKET]], u32[index + _READER], -1)
+        self._arena.free(block)
+
+    def _remove_aliases(self, block: int) -> None:
         first = (block >> 3) + _ALIASES
         host = self._host(block)
         with self._alias_lock:
             while alias := self._u64[first]:
                 self._u64[first] = self._u64[(alias + Alias.sibling) >> 3]
-                self._aliases.remove(self._bucket(host, u32[(alias + Alias.port) >> 2]), alias)
+                self._aliases.remove(self._bucket(host, self._u32[(alias + Alias.port) >> 2]), alias)
                 self._arena.free(alias)
-        self._table.remove(u32[index + _ID] % BUCKETS, block)
-        self._count(self._sockets[u32[index + _SOCKET]], u32[index + _READER], -1)
-        self._arena.free(block)
 
     def _count(self, socket: ListenSocket, reader: int, change: int) -> None:
         u32 = self._u32
@@ -333,6 +336,19 @@ class Connections:
 
     def set_state(self, number: int, state: int) -> None:
         self._set(number, _STATE, state)
+
+    def set_source(self, number: int, source: tuple[str, int]) -> None:
+        """Another than the next machine is at the other end, and by that one it is found."""
+        host, port = source
+        with self._lock:
+            block = self._find(number)
+            if not block:
+                return
+            self._remove_aliases(block)
+            at = block + Connection.src_host
+            self._memory[at : at + 48] = host.encode("latin-1").ljust(48, b"\0")
+            self._u32[(block + Connection.src_port) >> 2] = port
+            self._add_alias(block, host, port, True)
 
     def set_lifetime(self, number: int, lifetime: int, now: int) -> bool:
         """Let it live so many ms without traffic, from now on; False without such a connection."""

@@ -18,6 +18,7 @@ from kamailio_py.shm.processes import DOING
 from kamailio_py.sip.endpoint import Destination
 from kamailio_py.transport.connections import State
 from kamailio_py.transport.framing import BadFrame, Framer
+from kamailio_py.transport.proxied import ProxiedStream
 from kamailio_py.transport.stream import Closed, Finished, Stream
 
 if TYPE_CHECKING:
@@ -103,10 +104,15 @@ class Receiver:
             connected.close()
             self._connections.remove(number)
             return
-        stream = Stream(
+        parts = (
             number, self._connections.place(number), listening, connected, peer, framer, codec,
             record.state == State.CONNECTING,
         )  # fmt: skip
+        if cfg.tcp_accept_haproxy and not record.outgoing:
+            stream: Stream = ProxiedStream(*parts, found=partial(self._connections.set_source, number))
+            stream.due = self._now() + cfg.tcp_wait_data
+        else:
+            stream = Stream(*parts)
         self._streams[number] = stream
         self._by_fd[connected.fileno()] = stream
         self._poll.register(connected.fileno(), select.EPOLLIN)
@@ -269,7 +275,7 @@ class Receiver:
     def _tick(self, now: int) -> None:
         for stream in list(self._streams.values()):
             if stream.due and now >= stream.due:
-                what = "connect" if stream.connecting else "write" if stream.secured else "TLS handshake"
+                what = "connect" if stream.connecting else "write" if stream.secured else stream.waits_for
                 if what == "write":
                     self.tcp.count("send_timeout")
                 self._end(stream, Closed("error", f"{what} timeout"))

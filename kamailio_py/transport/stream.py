@@ -70,6 +70,9 @@ class Stream:
         "polled_out", "secured", "socket", "waiting",
     )  # fmt: skip
 
+    waits_for = "TLS handshake"
+    """What it waits for before it is `secured`."""
+
     def __init__(
         self, number: int, block: int, listening: ListenSocket, connected: socket.socket, peer: tuple[str, int],
         framer: Framer, codec: Codec | None, connecting: bool,
@@ -96,10 +99,18 @@ class Stream:
 
     def receive(self) -> bool:
         """Read what is there into the framer; False if nothing was."""
+        data = self.read()
+        if data is None:
+            return False
+        self.take(data)
+        return True
+
+    def read(self) -> bytes | None:
+        """What is there; None if nothing is."""
         try:
             data = self.socket.recv(CHUNK)
         except (BlockingIOError, InterruptedError):
-            return False
+            return None
         except ConnectionResetError:
             raise Closed("reset", "connection reset by the other end") from None
         except OSError as error:
@@ -107,13 +118,16 @@ class Stream:
             raise Closed(how, f"error reading: {error.strerror}") from None
         if not data:
             raise Closed("closed", "end of file")
+        return data
+
+    def take(self, data: bytes) -> None:
+        """Put what was read into the framer."""
         if self.codec is not None:
             data, answer = self.codec.received(data)
             if answer:
                 self._put(answer)
         if data:
             self.framer.feed(data.decode("latin-1"))
-        return True
 
     def write(self, data: bytes) -> None:
         """Send, or keep for when the other end takes it."""

@@ -669,3 +669,30 @@ def test_otcpid(s: Scene) -> None:
     bob.reply(bob.expect("INVITE"), 486)
     bob.expect("ACK")
     alice.expect(486)
+
+
+balanced = Room(
+    "balanced",
+    listen=("tcp:127.0.0.1",),
+    globals_="tcp_children=1\ntcp_accept_haproxy=yes\ntcp_wait_data=600",
+    last='sl_send_reply("200", "done");',
+)
+VERSION_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x09\x08\x07\x0a\x01\x01\x01\x15\xb4\x13\xc4"
+
+
+@balanced.case('route[header] { if ($si =~ "^127") xlog("L_NOTICE", "its own\\n"); else xlog("L_NOTICE", "$si\\n"); }')
+def test_header(s: Scene) -> None:
+    """Who is at the other end of a load balancer; a connection that says nothing ends."""
+    for number, header in enumerate((
+        b"PROXY TCP4 10.9.8.7 10.1.1.1 5555 5060\r\n", b"PROXY TCP6 2001:db8::1 2001:db8::2 5555 5060\r\n",
+        b"PROXY UNKNOWN\r\n", b"", VERSION_2,
+    )):  # fmt: skip
+        alice = s.stream(f"alice{number}")
+        alice.connect().socket.sendall(header)
+        for _ in range(2):
+            alice.request("INFO")
+            alice.expect(200)
+    bob = s.stream("bob")
+    silent = bob.connect().socket
+    silent.settimeout(5)
+    s.note(f"{silent.recv(10)!r}")
