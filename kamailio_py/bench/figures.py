@@ -122,6 +122,7 @@ SATURATION = Measure(
     "saturation", "/s", True, lambda samples: [rate for rate in map(saturation, samples.ladder) if rate]
 )
 STARTED = Measure("start-up", "s", False, lambda samples: samples.started)
+STARTED_CPU = Measure("CPU of start-up", "s", False, lambda samples: samples.started_cpu)
 SHARED = Measure("shared memory", "B", False, lambda samples: samples.shared)
 PRIVATE = Measure("private memory", "B", False, lambda samples: samples.private)
 LARGEST = Measure("private memory of the largest process", "B", False, lambda samples: samples.largest_private)
@@ -153,6 +154,7 @@ COMPARED = (
     SPEEDUP,
     BY_CPU,
     STARTED,
+    STARTED_CPU,
     PRIVATE,
     LARGEST,
 )

@@ -134,6 +134,7 @@ def visit(
             server.start(talks[min(group, key=lambda one: one.delay_ms).name].answered)
             for samples in own:
                 samples.started.append(server.started)
+                samples.started_cpu.append(server.started_cpu)
             for scenario, samples in zip(group, own, strict=True):
                 tell = partial(say, scenario)
                 tell("")

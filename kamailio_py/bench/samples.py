@@ -107,6 +107,7 @@ class Samples:
     median_private: list[int] = field(default_factory=list)
     processes: list[int] = field(default_factory=list)
     started: list[float] = field(default_factory=list)
+    started_cpu: list[float] = field(default_factory=list)
     answers: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

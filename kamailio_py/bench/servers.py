@@ -17,9 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kamailio_py import __version__
-from kamailio_py.bench import interpreter
+from kamailio_py.bench import interpreter, processes
 
 START_PATIENCE = 30.0
+WITHOUT_BYTECODE = "PYTHONDONTWRITEBYTECODE"
+"""Not passed on: an installed server finds its modules compiled, and so is this one to, from its second start on."""
 COMPILING = 10.0
 """Seconds of full load that a Python which compiles what runs often (PyPy) gets before it is measured."""
 
@@ -95,7 +97,8 @@ def custom(text: str) -> Kind:
 
 
 class Server:
-    """One server running on 127.0.0.1:`port`. `started` is seconds from fork to the first answer.
+    """One server running on 127.0.0.1:`port`. `started` is seconds from fork to the first answer, `started_cpu`
+    what its processes have used by then.
 
     `receivers` is the number of its processes that receive, where it is not the cfg's.
     """
@@ -105,7 +108,7 @@ class Server:
     ) -> None:
         self.kind = kind
         self.port = port
-        self.started = 0.0
+        self.started = self.started_cpu = 0.0
         self._directory = Path(tempfile.mkdtemp(prefix="kambench-"))
         self._arguments = kind.arguments(cfg.resolve(), transport, port, memory, receivers, self._directory)
         self._process: subprocess.Popen[bytes] | None = None
@@ -121,8 +124,9 @@ class Server:
         begun = time.perf_counter()
         with log.open("wb") as stream:
             self._process = subprocess.Popen(
-                self._arguments, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True
-            )
+                self._arguments, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+                env={name: value for name, value in os.environ.items() if name != WITHOUT_BYTECODE},
+            )  # fmt: skip
         while not answers():
             if self._process.poll() is not None or time.perf_counter() - begun > START_PATIENCE:
                 text = " | ".join(line[:200] for line in log.read_text(errors="replace").splitlines()[-4:])
@@ -131,6 +135,7 @@ class Server:
                 raise StartFailed(f"{self.kind.name} {how}: {text or 'it said nothing'}")
             time.sleep(0.005)
         self.started = time.perf_counter() - begun
+        self.started_cpu = processes.cpu(self._process.pid).total
 
     def stop(self) -> None:
         if self._process is not None:

@@ -124,6 +124,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--transport", choices=("udp", "tcp"), default="udp")
     parser.add_argument("--burn", type=float, default=0, metavar="US", help="CPU microseconds for each request")
+    parser.add_argument("--begin", type=float, default=0, metavar="MS", help="CPU milliseconds before it can be asked")
     parser.add_argument("--delay", type=float, default=0, metavar="MS", help="milliseconds before an answer is sent")
     parser.add_argument("--status", type=int, default=200, help="status of the answers")
     parser.add_argument("--lose", type=int, default=0, metavar="N", help="do not answer every N-th request")
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--header", help="a header X-Stub for the answers")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, frame: os._exit(0))
+    burn(options.begin / 1e3)
     if options.idle:
         threading.Thread(target=stay_busy, args=(options.idle / 100,), daemon=True).start()
     if options.transport == "tcp":

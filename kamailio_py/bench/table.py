@@ -212,6 +212,7 @@ def resources(report: Report) -> Table | None:
     made = _table(report, "Server")
     for title, measure, which, show in (
         ("start-up to the first answer", figures.STARTED, median, seconds),
+        ("CPU until then", figures.STARTED_CPU, median, seconds),
         ("shared memory in use, at most", figures.SHARED, max, size),
         ("private memory of all processes, at most", figures.PRIVATE, max, size),
         ("private memory of the median process, at most", figures.MEDIAN, max, size),
@@ -256,6 +257,7 @@ def idle(report: Report) -> Table | None:
         for title, measure, show in (
             ("CPU, of one core", figures.IDLE, percent),
             ("start-up to the first answer", figures.STARTED, seconds),
+            ("CPU until then", figures.STARTED_CPU, seconds),
             ("shared memory in use", figures.SHARED, size),
             ("private memory of all processes", figures.PRIVATE, size),
             ("private memory of the median process", figures.MEDIAN, size),

@@ -131,6 +131,14 @@ def test_what_a_server_takes_without_traffic(tmp_path: Path) -> None:
     pytest.fail(f"a fifth of a core was measured as {best:.3f}, five times")
 
 
+def test_a_start_is_measured_to_its_first_answer() -> None:
+    """Half a second of CPU before the stub can be asked is found in both figures."""
+    plain, slow = measured(stub()).servers["stub"], measured(stub("--begin", "500")).servers["stub"]
+    [cpu], [clock] = slow.started_cpu, slow.started
+    assert cpu - plain.started_cpu[0] == pytest.approx(0.5, rel=0.1)
+    assert clock >= 0.5
+
+
 def test_several_receivers_are_measured_one_after_the_other(bare: float) -> None:
     """What each takes does not depend on how many there are; nor do they get more cores than there are receivers."""
     found = measured(stub("--burn", "2000", "--receivers", "{receivers}"), what="scaling")
