@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.without_effect import NOT_YET, SECOND
+from kamailio_py.config.without_effect import SECOND
 from kamailio_py.db.connection import SqlConnection
 from kamailio_py.db.errors import ConnectionLost, DbError
 from kamailio_py.db.url import DbUrl
@@ -110,7 +110,7 @@ class DbMysql(Module):
     send_timeout = Param(int, 0, unused=SECOND)
     receive_timeout = Param(int, 0, unused=SECOND)
     retries = Param(int, 1, unused=SECOND)
-    server_timezone = Param(int, 0, unused=NOT_YET)
+    server_timezone = Param(int, 0, unused=SECOND)
     timeout_interval = Param(int, 2)
     auto_reconnect = Param(int, 1)
     insert_delayed = Param(int, 0)

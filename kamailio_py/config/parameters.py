@@ -6,7 +6,7 @@ The wording of each error is Kamailio's, which differs from parameter to paramet
 
 from __future__ import annotations
 
-from kamailio_py.config.without_effect import KEMI, MEMORY, NOT_YET, RAW_SOCKETS, SAME, SCTP, SENDING
+from kamailio_py.config.without_effect import KEMI, MEMORY, RAW_SOCKETS, SAME, SCTP, SENDING
 from kamailio_py.dataclass import dataclass
 
 
@@ -191,13 +191,6 @@ _WITHOUT_EFFECT = {
     "HEP3 is for the sipcapture module, which is not here yet": "tcp_accept_hep3",
     "the system has no second connection between the same two ends": "tcp_accept_unique",
     "Kamailio 5.6.3 looks up the host of a Via and then compares wrongly: nothing comes of it": "dns",
-    NOT_YET: """
-<<<<<<< HEAD
-        route_locks_size tcp_accept_haproxy tcp_wait_data
-=======
-        dns rev_dns route_locks_size
->>>>>>> a146c24 (tcp_accept_haproxy: a load balancer's header says who is at the other end)
-    """,
 }
 """Why -> names."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.nodes import RouteKind
 from kamailio_py.engine.forward import forward_reply
+from kamailio_py.engine.turns import Turns
 from kamailio_py.log import get_logger, settings
 from kamailio_py.script.context import Context
 from kamailio_py.sip.endpoint import ListenSocket
@@ -60,6 +61,7 @@ class Engine:
         self._dropped_replies = statistic("core", "drop_replies")
         self._forwarded = statistic("core", "fwd_requests")
         self._errors = statistic("core", "internal_errors")
+        self._turns = Turns(core, core.cfg.route_locks_size) if core.cfg.route_locks_size > 0 else None
         self._cfg_changed()
         variables = core.variables
         self._variables = variables
@@ -100,7 +102,8 @@ class Engine:
 
     def _cfg_changed(self) -> None:
         self._defaults = message_defaults(self.core.cfg)
-        self._run = self.core.latency.of_routes
+        run = self.core.latency.of_routes
+        self._run = run if self._turns is None else self._turns.taken(run)
 
     def _request_in(self, msg: Message) -> bool:
         core = self.core

@@ -138,3 +138,46 @@ def test_bad(s: Scene) -> None:
     alice.send("OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\n")
     s.wait_log("NOTICE: <core>")
     s.note("told")
+
+
+turns = Room("route_locks", globals_="route_locks_size=8", children=3)
+
+
+@turns.case("""
+route[turns] {
+    xlog("L_NOTICE", "$cs begins\\n");
+    usleep("150000");
+    xlog("L_NOTICE", "$cs ends\\n");
+    sl_send_reply("200", "done");
+    exit;
+}
+""")
+def test_turns(s: Scene) -> None:
+    """Messages of one call are worked on one after the other, by whatever process."""
+    alice = s.agent("alice")
+    for number in (1, 2, 3):
+        alice.request("INFO", call_id="turns", cseq=number)
+        s.wait_log(f"{number} begins" if number == 1 else "1 begins")
+    for _ in range(3):
+        alice.expect(200)
+    lines = [line.split()[-1] for line in s.server.script_lines(s._log_from)]
+    s.note(str(lines))
+
+
+@turns.case("""
+route[no_turns] {
+    $shv(running) = $shv(running) + 1;
+    usleep("300000");
+    if ($shv(running) > 1) xlog("L_NOTICE", "together\\n");
+    sl_send_reply("200", "done");
+    exit;
+}
+""")
+def test_no_turns(s: Scene) -> None:
+    """Those of different calls are not."""
+    alice = s.agent("alice")
+    for number in range(2):
+        alice.request("INFO", call_id=f"other{number}")
+    for _ in range(2):
+        alice.expect(200)
+    s.wait_log("together")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kamailio_py.config.parameters import PARAMETERS
+from kamailio_py.config.parameters import _WITHOUT_EFFECT, PARAMETERS
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.transport.udp import IP_FREEBIND, IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, Udp
 from tests.kit.local import Local
@@ -139,3 +139,8 @@ route[LATER] { t_reply("404", "Not here"); }
         server.advance(2)
         [reply] = [text for text, _ in server.sent if " 404 " in text]
     assert 'Warning: 392 127.0.0.1:5060 "Noisy feedback tells:  pid=' in reply
+
+
+def test_what_has_no_effect_is_a_parameter() -> None:
+    names = {name for text in _WITHOUT_EFFECT.values() for name in text.split()}
+    assert names <= set(PARAMETERS)
