@@ -201,10 +201,11 @@ class Presence(Module):
         if self.pres_subs_mode or reply is not None:
             ctx.note("presence", {}).update(subscription=s, expires=expires, reply=reply)
 
-    def ended(self, p: Publication, event: Event, sender: str = "") -> None:
-        """Tell everybody that a publication is there no more."""
+    def ended(self, p: Publication, among: list[Publication], event: Event, sender: str = "") -> None:
+        """Tell everybody that a publication is there no more; `among` are all that there were."""
         left = event.offline(p.body) if event.offline is not None else ""
-        self.notifier.everybody(p.uri, event, ended=p._replace(body=left) if left else None, sender=sender)
+        shown = [p._replace(body=left) if other.etag == p.etag else other for other in among]
+        self.notifier.everybody(p.uri, event, found=[other for other in shown if other.body], sender=sender)
 
     # timers
 

@@ -44,10 +44,17 @@ class Notifier:
         self.tm.callback(CALLBACK, self._answered)
 
     def body(
-        self, s: Subscription, event: Event, ended: Publication | None = None, ruled: bool = False, published: str = ""
+        self,
+        s: Subscription,
+        event: Event,
+        found: list[Publication] | None = None,
+        ruled: bool = False,
+        published: str = "",
     ) -> str:
-        """What an active watcher gets to see; `ended` is what is left of a publication, `published` the URI of what
-        was published, should it be written in another way than the subscription's.
+        """What an active watcher gets to see.
+
+        `found` are the publications, should they be other ones than those that are stored; `published` is the URI of
+        what was published, should it be written in another way than the subscription's.
 
         `ruled`: what the rules hide is hidden, which Kamailio does where something was published and where it has
         just decided about a new watcher.
@@ -58,12 +65,12 @@ class Notifier:
             return winfo.body(s.presentity_uri, package, s.version, watchers, full=True)
         try:
             uri = Uri.parse(published or s.presentity_uri)
-            found = self.presence.publications.of(uri.user, uri.host, event.name)
+            if found is None:
+                found = self.presence.publications.of(uri.user, uri.host, event.name)
         except (BadMessage, DbError):
             return ""
-        if ended is not None:
-            found = sorted([*found, ended], key=lambda p: p.received_time)
-        bodies = [p.body for p in found]
+        now = self.presence.now()
+        bodies = [p.body for p in found if p.expires > now]
         if event.aggregate is not None:
             body = event.aggregate(uri.user, uri.host, bodies)
         else:
@@ -76,22 +83,22 @@ class Notifier:
         return s.expires > self.presence.now()
 
     def tell(
-        self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
+        self, s: Subscription, event: Event, *, body: str | None = None, found: list[Publication] | None = None,
         ruled: bool = False, published: str = "",
     ) -> None:  # fmt: skip
         """Send one NOTIFY; the body is that of the moment, where none is given."""
         told = self.presence.subscriptions.change(s, Subscription.told)
         if told is not None:
-            self.send(told, event, body=body, ended=ended, ruled=ruled, published=published)
+            self.send(told, event, body=body, found=found, ruled=ruled, published=published)
 
     def send(
-        self, s: Subscription, event: Event, *, body: str | None = None, ended: Publication | None = None,
+        self, s: Subscription, event: Event, *, body: str | None = None, found: list[Publication] | None = None,
         ruled: bool = False, published: str = "",
     ) -> None:  # fmt: skip
         """Send the NOTIFY of a subscription that was counted already, or is kept nowhere."""
         if body is None:
             shown = s.status == Status.ACTIVE or s.reason == TIMEOUT
-            body = self.body(s, event, ended, ruled, published) if shown and s.reason in ("", TIMEOUT) else ""
+            body = self.body(s, event, found, ruled, published) if shown and s.reason in ("", TIMEOUT) else ""
         if log.enabled(self.presence.local_log_level):
             self._told(s)
         name = s.event + (f";id={s.event_id}" if s.event_id else "")
@@ -127,12 +134,18 @@ class Notifier:
     # many
 
     def everybody(
-        self, presentity: str, event: Event, *, ended: Publication | None = None, sender: str = "", ruled: bool = True
+        self,
+        presentity: str,
+        event: Event,
+        *,
+        found: list[Publication] | None = None,
+        sender: str = "",
+        ruled: bool = True,
     ) -> None:
         """Tell all who may see a presentity."""
         for s in self.presence.subscriptions.of(presentity, event.name):
             if s.is_active and self._lives(s) and (not sender or s.contact != sender):
-                self.tell(s, event, ended=ended, ruled=ruled, published=presentity)
+                self.tell(s, event, found=found, ruled=ruled, published=presentity)
 
     def watched(self, s: Subscription) -> None:
         """Tell those who watch the watchers of a presentity of one that came (or of all, when one has gone)."""

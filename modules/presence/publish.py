@@ -108,13 +108,14 @@ class Publishing:
             log.err("wrong etag")
             log.err("when updating presentity")
             raise Refused(*FAILED)
-        old = next((p for p in presence.publications.of(user, domain, event.name) if p.etag == tag), None)
+        stored = presence.publications.of(user, domain, event.name)
+        old = next((p for p in stored if p.etag == tag), None)
         if old is None:
             raise Refused(*UNKNOWN_TAG)
         if not expires:
             presence.publications.remove(old)
             self._accept(ctx, 0, tag)
-            presence.ended(old, event, sender)
+            presence.ended(old, stored, event, sender)
             return
         now = presence.now()
         new = old._replace(
