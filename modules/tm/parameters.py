@@ -43,7 +43,7 @@ class Parameters:
     faked_reply_prio = Param(int, 0)
     remap_503_500 = Param(int, 1)
     rich_redirect = Param(int, 0)
-    reply_relay_mode = Param(int, 1, unused=NOT_YET)
+    reply_relay_mode = Param(int, 1)
     on_sl_reply = Param(str, "")
     local_ack_mode = Param(int, 0)
     # CANCEL

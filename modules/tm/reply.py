@@ -40,7 +40,6 @@ class Replies:
         self.tm = tm
         statistic = tm.core.statistic
         self.received_counter = statistic("tm", "rpl_received")
-        self.sent = statistic("tm", "rpl_sent")
 
     # from the network
 
@@ -170,7 +169,7 @@ class Replies:
             if final and invite and success:
                 t.branch_set(number, Branch.status, code)
                 t.lock.release()
-                self._pass_on(t, number, msg)
+                self._pass_on(t, number, code, msg)
                 return
             t.lock.release()
             return  # a retransmission, or too late
@@ -295,7 +294,7 @@ class Replies:
             log.err(f"could not build the reply: {error.reason}")
             return
         if tm.server.publish(t, code, text, number + 1, msg) < 0 and t.is_invite and 200 <= code < 300:
-            self._pass_on(t, number, msg)
+            self._pass_on(t, number, code, msg)
 
     def _made_here(self, t: Transaction, number: int, code: int, reason: str, headers: str = "") -> None:
         """Answer for a branch with a reply of our own."""
@@ -321,8 +320,11 @@ class Replies:
         self._made_here(t, number, code, reason, "".join(lines))
         return True
 
-    def _pass_on(self, t: Transaction, number: int, msg: Message | None) -> None:
-        """A 2xx of an INVITE after the final reply: it goes upstream as well, the dialog is the endpoints' business."""
+    def _pass_on(self, t: Transaction, number: int, code: int, msg: Message | None) -> None:
+        """A 2xx of an INVITE after the final reply: it goes upstream as well, the dialog is the endpoints' business.
+
+        With reply_relay_mode 0 it becomes the transaction's reply, too.
+        """
         if msg is None:
             return
         tm = self.tm
@@ -330,8 +332,13 @@ class Replies:
             tm.acks.again(t, number)
             return
         target = t.upstream()
-        if target is not None and tm.core.send(build_reply_forward(msg, target.proto), target):
-            tm.core.count(self.sent)
+        if target is None:
+            return
+        text = build_reply_forward(msg, target.proto)
+        if tm.reply_relay_mode:
+            tm.server.send_past(text, code, target)
+        else:
+            tm.server.replace(t, code, text, number + 1, target)
 
     # replies made here, replies that were held
 

@@ -183,10 +183,7 @@ class Server:
         target = t.upstream()
         if not text or target is None:
             return -1
-        if not self.tm.core.send(text, target):
-            return -1
-        self.tm.core.count(self.sent)
-        return 1
+        return 1 if self.tm.core.send(text, target) else -1
 
     # answering
 
@@ -300,6 +297,35 @@ class Server:
         if pending:
             tm.canceling.cancel_all(t, pending, code)
         return 1
+
+    def replace(self, t: Transaction, code: int, text: str, relayed: int, target: Destination) -> None:
+        """Store and send a 2xx of an INVITE in place of the final reply that went before it; timers stay as they are.
+
+        What repeats the reply, a timer or the INVITE coming again, repeats the new one.
+        """
+        data = text.encode("latin-1")
+        block = self._store(data, self.tm.table.replies)
+        if not block:
+            log.err("cannot allocate shmem buffer")
+            return
+        u32, word, place = t.u32, t.word, (t.offset + Cell.reply) >> 3
+        t.lock.acquire()
+        old = t.u64[place]
+        t.u64[place] = block
+        u32[word + _REPLY_SIZE] = len(data)
+        u32[word + _STATUS] = code
+        u32[word + _RELAYED] = relayed
+        room = t.u64[(t.offset + Cell.room) >> 3]
+        t.lock.release()
+        if old and old != room:
+            self.tm.arena.free(old)
+        self.send_past(text, code, target)
+
+    def send_past(self, text: str, code: int, target: Destination) -> None:
+        """Send a 2xx of an INVITE that comes after the final reply."""
+        if self._core.send(text, target):
+            self._core.count(self.sent)
+            self._core.count(self.completed[code // 100 - 2])
 
     def _may_go(self, t: Transaction, msg: Message | None, text: str, target: Destination) -> bool:
         """Ask those that look at every reply going out."""

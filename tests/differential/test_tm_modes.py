@@ -1,4 +1,4 @@
-"""Parameters of tm with other values than their defaults: reparse_invite, failure_exec_mode."""
+"""Parameters of tm with other values than their defaults: reparse_invite, failure_exec_mode, reply_relay_mode."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ room = Room(
 modparam("tm", "reparse_invite", 0)
 modparam("tm", "ac_extra_hdrs", "X-")
 modparam("tm", "failure_exec_mode", 1)
+modparam("tm", "reply_relay_mode", 0)
 modparam("tm", "fr_timer", 400)
 modparam("uac", "restore_mode", "none")
 """,
@@ -68,3 +69,23 @@ def test_unsent(s: Scene) -> None:
         alice.expect(408)
     finally:
         closed.release()
+
+
+@room.case("""
+route[replaced] { $du = "sip:" + $hdr(X-To); t_on_failure("REPLACED"); t_relay(); }
+failure_route[REPLACED] { exit; }
+""")
+def test_replaced(s: Scene) -> None:
+    """With reply_relay_mode 0 a 2xx after the final reply is what a repeated INVITE gets."""
+    alice, bob = s.agents("alice", "bob")
+    sent = alice.request("INVITE", headers=f"X-To: {bob.host}")
+    invite = bob.expect("INVITE")
+    bob.reply(invite, 486)
+    bob.expect("ACK")
+    alice.expect(486)
+    for code in (200, 202):
+        bob.reply(invite, code)
+        answer = alice.expect(code)
+        alice.again(sent)
+        alice.expect_repeated(answer)
+    alice.ack(sent, answer)
