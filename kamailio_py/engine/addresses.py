@@ -258,14 +258,15 @@ class Addresses:
         except BadUri:
             logger.err(f"bad_uri: [{uri}]")
             return None
-        transport = parsed.param("transport")
-        transport = transport.lower() if transport else ""
+        host, transport = parsed.host, ""
+        if parsed.params:
+            host = parsed.param("maddr") or host
+            transport = (parsed.param("transport") or "").lower()
         if parsed.scheme == "sips":
             if transport == "udp":
                 logger.err("bad transport for sips uri: 1")
                 return None
             transport = transport if transport == "ws" else "tls"
-        host = parsed.param("maddr") or parsed.host
         return host.strip("[]"), parsed.port, proto or transport
 
     def resolve(self, host: str) -> str | None:
