@@ -156,6 +156,16 @@ class DnsCache:
             records.sort(key=rank)
         return self._store(kind, name, records, flags, max(each.expires for each in records))
 
+    def skip(self, name: str, target: str) -> None:
+        """Have the NAPTR record of a name that leads to `target` passed over, if there is one."""
+        entry = self.find("NAPTR", name)
+        for record in entry.records if entry is not None else []:
+            if record.target == target and not record.skipped:
+                logger.notice(f"Mark to skip {target} NAPTR record due to all IPs are unreachable")
+                record.skipped = True
+                assert entry is not None
+                self._store("NAPTR", name, entry.records, entry.flags, entry.expires)
+
     def _store(self, kind: str, name: str, records: list[DnsRecord], flags: int, expires: int) -> bool:
         key, data = _key(kind, name), json.dumps([record.state() for record in records])
         if self._table.put(key, data, flags, expires):

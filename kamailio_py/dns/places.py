@@ -41,29 +41,40 @@ class Walk:
     """What is left to be tried of a name: addresses of `host`, then other kinds of addresses of it, then other hosts of
     the service, then what else there is to look up."""
 
-    __slots__ = ("addresses", "host", "kinds", "port", "proto", "services", "stages")
+    __slots__ = ("addresses", "domain", "host", "kinds", "port", "proto", "reached", "service", "services", "stages")
 
     def __init__(
         self,
         stages: list[Stage],
+        domain: str = "",
         services: list[list[Any]] | None = None,
         host: str = "",
         kinds: list[str] | None = None,
         addresses: list[str] | None = None,
         port: int = 0,
         proto: str = "",
+        service: str = "",
+        reached: bool = False,
     ) -> None:
         self.stages = stages
+        self.domain = domain
+        """The name all this is about."""
         self.services = services or []
         self.host = host
         self.kinds = kinds or []
         self.addresses = addresses or []
         self.port = port
         self.proto = proto
+        self.service = service
+        """The name of the SRV records in use, and whether they have led anywhere."""
+        self.reached = reached
 
     def state(self) -> tuple[Any, ...]:
         """Plain data, for Walk(*state)."""
-        return self.stages, self.services, self.host, self.kinds, self.addresses, self.port, self.proto
+        return (
+            self.stages, self.domain, self.services, self.host, self.kinds, self.addresses, self.port, self.proto,
+            self.service, self.reached,
+        )  # fmt: skip
 
     def __bool__(self) -> bool:
         """Whether there may be more."""
@@ -122,8 +133,8 @@ class Places:
         first = protos[0] if naptr and not failover and protos else proto or "udp"
         host = (HOST, name, port or DEFAULT_PORT.get(first, 5060), proto or "udp")
         if failover and (port or proto):
-            return Walk([*services, host, *naptrs])
-        return Walk([*naptrs, *services, host])
+            return Walk([*services, host, *naptrs], name)
+        return Walk([*naptrs, *services, host], name)
 
     def next(self, walk: Walk) -> Place | None:
         """The next address, None when there are no more; it is taken out of the walk."""
@@ -131,14 +142,20 @@ class Places:
             if walk.addresses:
                 # what was found settles what was open; only other NAPTRs remain
                 walk.stages = [stage for stage in walk.stages if stage[0] == NAPTR]
+                walk.reached = True
                 return Place(walk.addresses.pop(0), walk.port, walk.proto)
             if walk.kinds:
                 walk.addresses = [record.target for record in self._records(walk.kinds.pop(0), walk.host)]
             elif walk.services:
                 _, _, walk.port, host = walk.services.pop(self._pick(walk.services))
                 self._look_at(walk, host)
+            elif walk.reached and walk.service and self.cfg.dns_try_naptr:
+                # nothing more where NAPTR has led to: others are spared that for a while
+                self.cache.skip(walk.domain, walk.service)
+                walk.service = ""
             elif walk.stages:
                 kind, name, port, walk.proto = walk.stages.pop(0)
+                walk.service, walk.reached = name if kind != HOST else "", False
                 if kind == HOST:
                     walk.port = port
                     self._look_at(walk, name)
@@ -194,6 +211,8 @@ class Places:
         found = []
         for record in self._records("NAPTR", name):
             flags, service, regexp = record.texts
+            if record.skipped:
+                continue
             proto = _NAPTR_SERVICES.get(service.lower(), "")
             if flags.lower() == "s" and not regexp and proto and self._supported(proto):
                 score = self._score(proto) if self.cfg.dns_naptr_ignore_rfc else 1

@@ -31,10 +31,12 @@ class DnsRecord:
     weight: int = 0
     port: int = 0
     texts: list[str] = field(default_factory=list)
+    skipped: bool = False
+    """Of NAPTR: all places it leads to failed, it is passed over for as long as it is kept."""
 
     def state(self) -> list[Any]:
         """Plain data, for DnsRecord(*state)."""
-        return [self.target, self.expires, self.priority, self.weight, self.port, self.texts]
+        return [self.target, self.expires, self.priority, self.weight, self.port, self.texts, self.skipped]
 
 
 @dataclass(slots=True)

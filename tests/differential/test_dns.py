@@ -728,6 +728,9 @@ def test_other_transport(s: Scene) -> None:
     carol.reply(carol.expect("MESSAGE"), 200)
     alice.expect(200)
     domain.note_asked()
+    alice.request("MESSAGE", uri=domain.uri())
+    carol.reply(carol.expect("MESSAGE", timeout=2), 200)
+    alice.expect(200)
 
 
 @reparsed.case(case("naptr_and_transport"))

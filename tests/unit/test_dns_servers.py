@@ -63,8 +63,8 @@ def test_every_kind_of_record(server: NameServer, asking: Asking) -> None:
     found = {kind: asking.ask("all.test", kind) for kind in ("AAAA", "SRV", "NAPTR", "TXT", "PTR", "CNAME")}
     records = {kind: next(one for one in sets or [] if one.type == kind).records[0] for kind, sets in found.items()}
     assert records["AAAA"].target == "::1"
-    assert records["SRV"].state() == ["host.test", 0, 1, 2, 3, []]
-    assert records["NAPTR"].state() == ["_sip._udp.test", 0, 4, 5, 0, ["s", "SIP+D2U", ""]]
+    assert records["SRV"].state() == ["host.test", 0, 1, 2, 3, [], False]
+    assert records["NAPTR"].state() == ["_sip._udp.test", 0, 4, 5, 0, ["s", "SIP+D2U", ""], False]
     assert records["TXT"].texts == ["one", "two"]
     assert records["PTR"].target == "name.test"
     assert records["CNAME"].target == "other.test"
