@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kamailio_py.dns.places import Place, Places, Walk
 from kamailio_py.dns.records import DnsRecord, RecordSet
 from kamailio_py.engine.settings import GlobalValues
 from kamailio_py.shm.memory import SharedMemory
+from tests.kit.memory import segment
 
 Zone = dict[str, list[DnsRecord]]
 
@@ -54,10 +56,9 @@ class World:
 
 
 @pytest.fixture
-def memory(request: pytest.FixtureRequest) -> Any:
-    made = SharedMemory.create(f"places-{id(request)}", 4 << 20, processes=4)
-    yield made
-    made.close()
+def memory() -> Iterator[SharedMemory]:
+    with segment(4 << 20, 4) as made:
+        yield made
 
 
 def a(*addresses: str) -> list[DnsRecord]:
