@@ -14,7 +14,7 @@ from kit.scene import Scene
 
 pytestmark = [pytest.mark.own_network, pytest.mark.timeout(300)]  # the first test is due when all have run
 
-ZONE = NameServer({}, "127.0.0.1", 0)
+ZONE: NameServer  # while the tests of this file run, see name_server()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -35,12 +35,8 @@ class NameServer:
         self.truncated: set[str] = set()
         self.delay = 0.0
         self.stopping = threading.Event()
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((host, port))
+        self.udp, self.tcp = _bound(host, port)
         self.port: int = self.udp.getsockname()[1]
-        self.tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.tcp.bind((host, self.port))
         self.tcp.listen()
         self.threads = [threading.Thread(target=serve, daemon=True) for serve in (self._datagrams, self._streams)]
 
@@ -123,6 +119,23 @@ class NameServer:
     def _add(section: list[Any], owner: str, ttl: int, kind: str, value: str) -> None:
         """Records of one name and type are one set with one time to live on the wire; each is a set of its own here."""
         section.append(dns.rrset.from_text(f"{owner}.", ttl, "IN", kind, _absolute(kind, value)))
+
+
+def _bound(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    """A UDP and a TCP socket on the same port; 0 is one that is free for both."""
+    while True:
+        tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        tcp.bind((host, port))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind((host, port or tcp.getsockname()[1]))
+            return udp, tcp
+        except OSError:
+            tcp.close()
+            udp.close()
+            if port:
+                raise
 
 
 def _absolute(kind: str, value: str) -> str:
