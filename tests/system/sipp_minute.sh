@@ -25,7 +25,7 @@ cpu() { # seconds, of the server's processes
 dropped() { awk -v port=":$(printf %04X "$PORT")" '$2 ~ port {print $NF}' /proc/net/udp; }
 before=$(cpu)
 sipp "127.0.0.1:$PORT" -sf tests/system/sipp_caller.xml -s service -i 127.0.0.1 -p "$CALLER" -r "$CALLS" -l 100000 \
-    -m $((CALLS * SECONDS_)) -d 1000 -nostdin -trace_err -error_file "$work/errors" >"$work/out" 2>&1 && result=0 || result=$?
+    -m $((CALLS * SECONDS_)) -d 1000 -timeout $((SECONDS_ + 40)) -nostdin -trace_err -error_file "$work/errors" >"$work/out" 2>&1 && result=0 || result=$?
 echo "$CALLS calls/s for $SECONDS_ s, $(nproc) CPUs, load before: $load"
 grep -E "Elapsed Time|Call Rate|Successful call|Failed call|Retransmissions" "$work/out" | tail -5
 echo "CPU of the server: $(awk -v a="$before" -v b="$(cpu)" -v n=$((CALLS * SECONDS_)) 'BEGIN {printf "%.2f s, %.2f ms per call", b - a, (b - a) * 1000 / n}')"
