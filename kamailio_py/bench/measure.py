@@ -176,6 +176,13 @@ def one_scenario(
     samples.processes.append(used.processes)
 
 
+def warm(driver: Drives, window: int, seconds: float) -> None:
+    """Full load that nobody looks at, in short stretches: what they are made of goes by how fast the last one was."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        driver.closed(window, min(left, 1.0))
+
+
 def idle(server: Server, seconds: float) -> float:
     """CPU seconds a second of a server that has nothing to do."""
     time.sleep(AFTER_START)
@@ -187,7 +194,7 @@ def idle(server: Server, seconds: float) -> float:
 
 def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, receivers: int, samples: Samples) -> Scaled:
     """What so many receivers manage. The window is large enough to keep all of them busy."""
-    driver.closed(scenario.window, server.kind.warm_up)
+    warm(driver, scenario.window, server.kind.warm_up)
     time.sleep(plan.settle)
     before = processes.waited(os.getpid())
     load = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds * 2))
@@ -200,7 +207,7 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
     found: list[Step] = []
     if scenario.delay_ms:
         # A window wide enough for what the cfg itself holds back would come in bursts that no socket takes.
-        driver.paced(LOWEST, server.kind.warm_up)
+        warm(driver, scenario.window, server.kind.warm_up)
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
         most = saturation(found)
         if most:
@@ -209,7 +216,7 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
             samples.problem(f"holds not even {found[-1].offered:.0f} a second")
         above = most * STEP_UP
     else:
-        driver.closed(scenario.window, server.kind.warm_up)
+        warm(driver, scenario.window, server.kind.warm_up)
         time.sleep(plan.settle)
         samples.load.append(loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)))
         most = above = samples.load[-1].rate

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from kamailio_py.bench import answers, link
+from kamailio_py.bench.exchange import Exchange
 from kamailio_py.bench.scenario import Scenario
 from kamailio_py.bench.sipp import Sipp
 from kamailio_py.bench.traffic import Driver, Outcome
@@ -48,8 +49,7 @@ class Talk:
                 self._driver = Sipp(self._scenario, self._port)
             else:
                 wire = link.connect(self._scenario.transport, self._port)
-                exchange = self._scenario.exchange(f"127.0.0.1:{self._port}", wire.local)
-                self._driver = Driver(wire, exchange, self._scenario.delay_ms / 1e3)
+                self._driver = Driver(wire, self._exchange(wire.local), self._scenario.delay_ms / 1e3)
         return self._driver
 
     def answered(self) -> bool:
@@ -67,8 +67,13 @@ class Talk:
         if not isinstance(driver, Driver):
             return []
         recorder = link.Recorder(driver.link)
-        Driver(recorder, driver.exchange, driver.delay).count(1, 1)
-        return answers.canonical(recorder.heard, driver.exchange.run, recorder.local)
+        # A first exchange, whatever number it took until the server was there: it is the same user's with every server.
+        first = self._exchange(recorder.local)
+        Driver(recorder, first, driver.delay).count(1, 1)
+        return answers.canonical(recorder.heard, first.run, recorder.local)
+
+    def _exchange(self, local: str) -> Exchange:
+        return self._scenario.exchange(f"127.0.0.1:{self._port}", local)
 
 
 def bound(port: int) -> bool:
