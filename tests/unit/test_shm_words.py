@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("cffi")  # part of PyPy; here it comes with the tests' own packages
 
-from kamailio_py.shm.words import _C_TYPES, _Words, words
+from kamailio_py.shm.words import _Words, _Words64, words
 
 LIMITS = {"I": (0, 2**32 - 1), "Q": (0, 2**64 - 1), "q": (-(2**63), 2**63 - 1)}
 
@@ -16,7 +16,7 @@ LIMITS = {"I": (0, 2**32 - 1), "Q": (0, 2**64 - 1), "q": (-(2**63), 2**63 - 1)}
 def both(code: str) -> tuple[memoryview, _Words]:
     memory = mmap.mmap(-1, 4096)
     view = memoryview(memory).cast(code)  # type: ignore[call-overload]
-    return view, _Words(memory, view, _C_TYPES[code])
+    return view, (_Words64 if code == "Q" else _Words)(memory, view, code)
 
 
 @pytest.mark.parametrize("code", LIMITS)
