@@ -7,7 +7,23 @@ from pathlib import Path
 from kit import certificates
 from kit.jsonrpc import Datagrams
 from kit.scene import Scene
-from kit.stock import DOMAIN, Stock, answered, invite, note_accounting, phone, phones, register
+from kit.stock import (
+    DOMAIN,
+    NONCE,
+    PASSWORD,
+    Stock,
+    answered,
+    call,
+    contact_of,
+    invite,
+    note_accounting,
+    phone,
+    phones,
+    register,
+    signed_in,
+    subscribers,
+    with_credentials,
+)
 
 TLS_CFG = """
 [server:default]
@@ -27,13 +43,13 @@ def tls_cfg(directory: Path) -> None:
     (directory / "tls.cfg").write_text(TLS_CFG.format(certificates.directory()))
 
 
-room = Stock(
-    "stock-tls",
-    "TLS",
-    local='#!subst "!/etc/kamailio/tls.cfg!@DIR@/tls.cfg!"',
-    listen=("tls:127.0.0.1",),
-    prepare=tls_cfg,
-)
+def stock(name: str, defines: str, *, database: bool = False) -> Stock:
+    local = '#!subst "!/etc/kamailio/tls.cfg!@DIR@/tls.cfg!"'
+    return Stock(name, defines, local=local, database=database, listen=("tls:127.0.0.1",), prepare=tls_cfg)
+
+
+room = stock("stock-tls", "TLS")
+guarded = stock("stock-tls-auth", "TLS AUTH", database=True)
 web = Stock("stock-web", "JSONRPC", listen=("tcp:127.0.0.1",))
 
 
@@ -138,3 +154,31 @@ def test_sip_beside_http(s: Scene) -> None:
     register(alice)
     alice.request("OPTIONS", uri=f"sip:{DOMAIN}")
     alice.expect(200)
+
+
+@guarded.each("right", "wrong")
+def test_password(s: Scene, password: str) -> None:
+    s.mask(NONCE)
+    alice = phone(s, "alice", "tls")
+    subscribers(s, alice)
+    sent = alice.request("REGISTER", uri=f"sip:{DOMAIN}", user=alice.name, headers=f"Contact: {contact_of(alice)}")
+    with_credentials(alice, sent, alice.expect(401), password=PASSWORD if password == "right" else "wrong")
+    alice.expect(200 if password == "right" else 401)
+
+
+@guarded.each("tls", "udp")
+def test_call_with_password(s: Scene, over: str) -> None:
+    """From TLS to TLS and to UDP; the credentials stay here."""
+    alice, bob = phone(s, "alice", "tls"), phone(s, "bob", over)
+    subscribers(s, alice, bob)
+    signed_in(s, alice, bob)
+    sent = call(s, alice, bob.name)
+    received = bob.expect("INVITE")
+    bob.reply(received, 200)
+    final = alice.expect(200, "INVITE")
+    alice.ack(sent, final)
+    bob.expect("ACK")
+    bob.within("BYE", received, final, cseq=1, callee=True)
+    alice.reply(alice.expect("BYE"), 200)
+    bob.expect(200, "BYE")
+    note_accounting(s)
