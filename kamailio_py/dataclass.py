@@ -52,7 +52,7 @@ def dataclass(cls: Any = None, /, *, frozen: bool = False, slots: bool = False, 
     return decorate if cls is None else decorate(cls)
 
 
-def replace(value: T, **changes: Any) -> T:
+def replace(value: T, /, **changes: Any) -> T:
     """A copy with other values in some fields."""
     names = value.__match_args__  # type: ignore[attr-defined]
     return type(value)(**{name: getattr(value, name) for name in names} | changes)
