@@ -38,6 +38,10 @@ class Failures:
             self._end(ctx, t)
 
     def has_failure_route(self, t: Transaction, number: int) -> bool:
+        if t.is_local and not self.tm.enable_uac_fr:
+            if t.branch_get(number, Branch.on_failure):
+                log.warn("no failure_route for a request of our own without enable_uac_fr")
+            return False
         return bool(t.branch_get(number, Branch.on_failure)) or bool(self.tm.events["failure"])
 
     def failed(self, t: Transaction, number: int, code: int, msg: Message | None) -> None:

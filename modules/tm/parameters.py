@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kamailio_py.config.without_effect import KEMI, NOT_YET, REFERENCES
+from kamailio_py.config.without_effect import KEMI, REFERENCES
 from kamailio_py.module import Param
 
 
@@ -25,7 +25,7 @@ class Parameters:
     restart_fr_on_each_reply = Param(int, 1)
     fr_timer_avp = Param(str, "")
     fr_inv_timer_avp = Param(str, "")
-    enable_uac_fr = Param(int, 0, unused=NOT_YET)
+    enable_uac_fr = Param(int, 0)
     exec_time_check = Param(int, 5000, unused=REFERENCES)
     # replies made here
     noisy_ctimer = Param(int, 1)

@@ -231,6 +231,10 @@ class Server:
             return -1
         t.done |= REPLIED
         self._i64[self._identity.counters + self.generated] += 1
+        if t.is_local:  # the failure_route of a request of our own answered: there is only who made it to tell
+            if code >= 200:
+                tm.uac.tell(t, code, None)
+            log.err("no resolved dst to send reply to")
         return 1
 
     def publish(self, t: Transaction, code: int, text: str, relayed: int, msg: Message | None = None) -> int:

@@ -13,6 +13,7 @@ from zlib import crc32
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
+from kamailio_py.modules.tm.armed import Armed
 from kamailio_py.modules.tm.cell import Cell, Flag
 from kamailio_py.modules.tm.transaction import Transaction
 from kamailio_py.script.context import Context
@@ -107,38 +108,52 @@ class Uac:
             headers=headers,
             body=body,
         )
-        text = self._local_request(text, target)
+        text, armed = self._local_request(text, target)
         if not text:
             return None
-        return self._send(text, index, value, target, walk, callback, data)
+        return self._send(text, index, value, target, walk, callback, data, armed)
 
-    def _local_request(self, text: str, target: Destination) -> str:
-        """Run event_route[tm:local-request] on it; "" if that dropped it."""
+    def _local_request(self, text: str, target: Destination) -> tuple[str, Armed | None]:
+        """Run event_route[tm:local-request] on it; "" if that dropped it. With it what the route set for later."""
         core = self.tm.core
         entry = core.event_route("tm:local-request")
         if entry is None:
-            return text
+            return text, None
         msg = Message(text, target.socket.host, target.socket.port, target.socket)
         core.snd = (text, target)
         ctx = Context(core, msg)
         core.run(entry, ctx, RouteType.LOCAL)
         core.snd = None
         if ctx.dropped:
-            return ""
-        return msg.apply_changes() if msg.has_lumps or msg.new_uri is not None else text
+            return "", None
+        return msg.apply_changes() if msg.has_lumps or msg.new_uri is not None else text, ctx.tm
 
     def _send(
-        self, text: str, index: int, value: str, target: Destination, walk: Walk | None, callback: str, data: Any
+        self,
+        text: str,
+        index: int,
+        value: str,
+        target: Destination,
+        walk: Walk | None,
+        callback: str,
+        data: Any,
+        armed: Armed | None,
     ) -> tuple[int, int] | None:
         tm = self.tm
-        msg = Message(text, "", 0, target.socket)
+        on_branch_failure = 0
+        if armed is None:
+            msg = Message(text, "", 0, target.socket)
+        else:  # its routes run on the request as if it came from here
+            msg = Message(text, target.socket.host, target.socket.port, target.socket)
+            # as by Kamailio only for branches that failure_route adds
+            on_branch_failure, armed.on_branch_failure = armed.on_branch_failure, 0
         block = tm.arena.store(marshal.dumps((callback, data)), tm.table.datas) if callback else 0
         if callback and not block:
             log.err("no more share memory")
             return None
         lock = tm.table.locks[index & tm.table.mask]
         lock.acquire()
-        t = tm.table.insert(msg, index, tm.table.key(msg), "", 0, None)
+        t = tm.table.insert(msg, index, tm.table.key(msg), "", 0, armed)
         if t is None:
             lock.release()
             if block:
@@ -155,6 +170,8 @@ class Uac:
         counters.add(tm.server.uas)
         ident = t.index, t.label
         number = tm.client.publish(t, 0, text, target, Place(msg.ruri), msg, walk=walk)
+        if on_branch_failure:
+            t.set(Cell.on_branch_failure, on_branch_failure)
         sent = number >= 0 and tm.client.send(t, number, msg)
         if not sent:
             tm.server.release_stored(t)
@@ -166,7 +183,7 @@ class Uac:
         tm = self.tm
         if code < 200:
             if tm.pass_provisional_replies:
-                self._tell(t, code, msg)
+                self.tell(t, code, msg)
             return
         t.lock.acquire()
         again = t.status >= 200
@@ -184,9 +201,9 @@ class Uac:
         tm.core.count(tm.server.sent)  # as Kamailio, although there is nobody to send it to
         for listener in tm.events["completed"]:
             listener(t, code)
-        self._tell(t, code, msg)
+        self.tell(t, code, msg)
 
-    def _tell(self, t: Transaction, code: int, msg: Message | None) -> None:
+    def tell(self, t: Transaction, code: int, msg: Message | None) -> None:
         """Call who made the request."""
         block = t.get_word(Cell.data)
         if block:
