@@ -147,7 +147,8 @@ def test_contacts_are_tried_by_q(house: House) -> None:
 
     house.main(main)
     house.request("OPTIONS")
-    assert seen == [["sip:c", "sip:b"], ["sip:bob"], ["sip:d"]]
+    # branches that no t_relay() took stay, as with Kamailio
+    assert seen == [["sip:c", "sip:b"], ["sip:bob", "sip:b"], ["sip:d", "sip:b"]]
 
 
 def test_second_flow_of_an_instance_waits(house: House) -> None:
