@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.arguments import INT, STR, Argument, Fixup
+from kamailio_py.config.arguments import INT, VALUE, Argument, Fixup
 from kamailio_py.config.host import RouteType
 from kamailio_py.db.errors import DbError
 from kamailio_py.db.values import Value
@@ -58,11 +58,11 @@ class AuthDb(Module):
         yield from super().functions()
         table = Fixup("table", prepare=self._use_table)
         exports: list[tuple[str, Any, tuple[Argument, ...]]] = [
-            ("www_authenticate", self.www_authenticate, (STR, table)),
-            ("www_authenticate", self.www_authenticate, (STR, table, STR)),
-            ("www_authorize", self.www_authenticate, (STR, table)),
-            ("proxy_authenticate", self.proxy_authenticate, (STR, table)),
-            ("proxy_authorize", self.proxy_authenticate, (STR, table)),
+            ("www_authenticate", self.www_authenticate, (VALUE, table)),
+            ("www_authenticate", self.www_authenticate, (VALUE, table, VALUE)),
+            ("www_authorize", self.www_authenticate, (VALUE, table)),
+            ("proxy_authenticate", self.proxy_authenticate, (VALUE, table)),
+            ("proxy_authorize", self.proxy_authenticate, (VALUE, table)),
         ]
         for name, method, arguments in exports:
             yield Function(self.name, name, arguments, RouteType.REQUEST, method)
@@ -160,7 +160,7 @@ class AuthDb(Module):
                 value = value.decode("latin-1")
             pvar.set(ctx, value if value is None or isinstance(value, int | str) else str(value))
 
-    @function("auth_check", STR, STR, INT, routes=RouteType.REQUEST)
+    @function("auth_check", VALUE, VALUE, INT, routes=RouteType.REQUEST)
     def auth_check(self, ctx: Context, realm: str, table: str, flags: int) -> int:
         """Authenticate by the header that suits the method, and with flag 1 see that the user is who he claims."""
         method = ctx.msg.method
@@ -175,7 +175,7 @@ class AuthDb(Module):
             return int(self._auth.check_identity(ctx.msg, found, bool(self.use_domain), forwarded))
         return result
 
-    @function("is_subscriber", STR, STR, INT)
+    @function("is_subscriber", VALUE, VALUE, INT)
     def is_subscriber(self, ctx: Context, uri: str, table: str, flags: int) -> int:
         """Is there such a user in the table? Loads his credentials unless flag 2 says not to."""
         if not uri or not table:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kamailio_py.config.arguments import INT, STR
+from kamailio_py.config.arguments import FIRST, INT, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine.forward import forward_reply
@@ -166,16 +166,16 @@ class Sl(Module):
 
     # script functions
 
-    @function("sl_send_reply", INT, STR, routes=RouteType.REQUEST)
-    @function("sl_reply", INT, STR, routes=RouteType.REQUEST)
+    @function("sl_send_reply", INT, FIRST, routes=RouteType.REQUEST)
+    @function("sl_reply", INT, FIRST, routes=RouteType.REQUEST)
     def sl_send_reply(self, ctx: Context, code: int, reason: str) -> int:
         return self.reply(ctx, code or self.default_code, self.default_reason if reason == NULL else reason)
 
-    @function("send_reply", INT, STR, routes=REPLYING)
+    @function("send_reply", INT, FIRST, routes=REPLYING)
     def send_reply(self, ctx: Context, code: int, reason: str) -> int:
         return self.reply_either(ctx, code or self.default_code, self.default_reason if reason == NULL else reason)
 
-    @function("send_reply_mode", INT, STR, INT, routes=REPLYING)
+    @function("send_reply_mode", INT, FIRST, INT, routes=REPLYING)
     def send_reply_mode(self, ctx: Context, code: int, reason: str, mode: int) -> int:
         """send_reply() with 1: do not connect for it, 4 (2 in the documentation): close the connection after it."""
         msg = ctx.msg
@@ -202,8 +202,8 @@ class Sl(Module):
         return 1
 
     @function("sl_forward_reply", routes=RouteType.ONREPLY)
-    @function("sl_forward_reply", STR, routes=RouteType.ONREPLY)
-    @function("sl_forward_reply", STR, STR, routes=RouteType.ONREPLY)
+    @function("sl_forward_reply", VALUE, routes=RouteType.ONREPLY)
+    @function("sl_forward_reply", VALUE, VALUE, routes=RouteType.ONREPLY)
     def sl_forward_reply(self, ctx: Context, code: str = "", reason: str = "") -> int:
         """Send the reply on, with another code of the same class and another reason if they are given."""
         msg = ctx.msg

@@ -26,6 +26,13 @@ class Argument:
 STR = Argument("str")
 """A string that may hold pseudo-variables ("sip:$rU@$rd") or any expression; the function gets a `str`."""
 
+FIRST = Argument("first")
+"""As STR, but of a text that begins with a pseudo-variable only that one counts; the function gets a `str`."""
+
+VALUE = Argument("value")
+"""A pseudo-variable, the first where the text has several; a text that does not begin with one is taken as it stands,
+whatever it has later. The function gets a `str`, "" for null."""
+
 INT = Argument("int")
 """A number, a pseudo-variable or any expression; the function gets an `int`. Other constants are load errors."""
 

@@ -13,7 +13,7 @@ from kamailio_py.config import arguments as kinds
 from kamailio_py.config import nodes
 from kamailio_py.config.arguments import Argument, Fixup
 from kamailio_py.config.emitter_ast import call, const, name, place, text_of
-from kamailio_py.config.emitter_values import Value, as_int, reject, shown
+from kamailio_py.config.emitter_values import Value, as_int, as_text, reject, shown
 from kamailio_py.config.host import FunctionSpec
 from kamailio_py.config.types import Type, constant, number_of
 
@@ -65,6 +65,8 @@ class Arguments:
             return self._pvar(e, known, what)
         if kind in (kinds.STR, kinds.ROUTE):
             return self.format(e, str(known)) if known is not None else self.emitter.text(e)
+        if kind in (kinds.FIRST, kinds.VALUE):
+            return self.emitter.text(e) if known is None else self._first(kind, e, str(known))
         if kind is kinds.REGEX_FORMAT:
             return self._regex_format(e, known)
         if isinstance(kind, Fixup) and kind.pvar and self._names_pvar(e, known):
@@ -121,12 +123,21 @@ class Arguments:
         """A text in which pseudo-variables are evaluated at the call."""
         return text_of(self.parts(e, text)) if "$" in text else const(text)
 
+    def _first(self, kind: Argument, e: nodes.Expression, text: str) -> ast.expr:
+        """The pseudo-variable that a text begins with, or all of the text."""
+        if text[:1] != "$":
+            return const(text) if kind is kinds.VALUE else self.format(e, text)
+        if kind is kinds.FIRST:
+            return text_of(self.parts(e, text)[:1])
+        pvar = self._checked(e, lambda: self.names.format(text)).parts[0]
+        return const(pvar) if isinstance(pvar, str) else as_text(self.emitter.of_pvar(pvar))
+
     def _int(self, e: nodes.Expression, known: int | str | None, what: str) -> ast.expr:
         if known is None:
             return self.emitter.integer(e)
         if isinstance(known, str) and "$" in known:
             parts = self._checked(e, lambda: self.names.format(known)).parts
-            if len(parts) == 1 and not isinstance(parts[0], str):
+            if not isinstance(parts[0], str):  # as in Kamailio what follows does not count
                 return as_int(self.emitter.of_pvar(parts[0]), e.at)
             return as_int(Value(self.format(e, known), Type.STR), e.at)
         number = number_of(known)

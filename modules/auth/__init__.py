@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from kamailio_py.config.arguments import INT, PVAR, STR
+from kamailio_py.config.arguments import FIRST, INT, PVAR, STR, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import SAME
 from kamailio_py.log import get_logger
@@ -311,24 +311,24 @@ class Auth(Module):
             return Result.ERROR
         return self.authenticate(ctx, realm, password, flags, header, method)[0]
 
-    @function("pv_www_authenticate", STR, STR, INT, routes=RouteType.REQUEST)
-    @function("pv_www_authorize", STR, STR, INT, routes=RouteType.REQUEST)
+    @function("pv_www_authenticate", FIRST, FIRST, INT, routes=RouteType.REQUEST)
+    @function("pv_www_authorize", FIRST, FIRST, INT, routes=RouteType.REQUEST)
     def pv_www_authenticate(self, ctx: Context, realm: str, password: str, flags: int) -> int:
         return self._with(ctx, realm, password, flags, WWW)
 
-    @function("pv_www_authenticate", STR, STR, INT, STR, routes=RouteType.REQUEST)
+    @function("pv_www_authenticate", FIRST, FIRST, INT, FIRST, routes=RouteType.REQUEST)
     def pv_www_authenticate_method(self, ctx: Context, realm: str, password: str, flags: int, method: str) -> int:
         if not method:
             log.err("invalid method value - empty content")
             return Result.ERROR
         return self._with(ctx, realm, password, flags, WWW, method)
 
-    @function("pv_proxy_authenticate", STR, STR, INT, routes=RouteType.REQUEST)
-    @function("pv_proxy_authorize", STR, STR, INT, routes=RouteType.REQUEST)
+    @function("pv_proxy_authenticate", FIRST, FIRST, INT, routes=RouteType.REQUEST)
+    @function("pv_proxy_authorize", FIRST, FIRST, INT, routes=RouteType.REQUEST)
     def pv_proxy_authenticate(self, ctx: Context, realm: str, password: str, flags: int) -> int:
         return self._with(ctx, realm, password, flags, PROXY)
 
-    @function("pv_auth_check", STR, STR, INT, INT, routes=RouteType.REQUEST)
+    @function("pv_auth_check", FIRST, FIRST, INT, INT, routes=RouteType.REQUEST)
     def pv_auth_check(self, ctx: Context, realm: str, password: str, flags: int, checks: int) -> int:
         """Authenticate by the header that suits the method, and with `checks` 1 see that the user is who he claims."""
         method = ctx.msg.method
@@ -365,15 +365,15 @@ class Auth(Module):
 
     # challenges
 
-    @function("www_challenge", STR, INT, routes=CHALLENGING)
+    @function("www_challenge", VALUE, INT, routes=CHALLENGING)
     def www_challenge(self, ctx: Context, realm: str, flags: int) -> int:
         return self.challenge(ctx, realm, flags, WWW)
 
-    @function("proxy_challenge", STR, INT, routes=CHALLENGING)
+    @function("proxy_challenge", VALUE, INT, routes=CHALLENGING)
     def proxy_challenge(self, ctx: Context, realm: str, flags: int) -> int:
         return self.challenge(ctx, realm, flags, PROXY)
 
-    @function("auth_challenge", STR, INT, routes=CHALLENGING)
+    @function("auth_challenge", VALUE, INT, routes=CHALLENGING)
     def auth_challenge(self, ctx: Context, realm: str, flags: int) -> int:
         if ctx.msg.method in ("ACK", "CANCEL"):
             return 1
@@ -398,7 +398,7 @@ class Auth(Module):
         reply = self._sl.reply if self.force_stateless_reply else self._sl.reply_either
         return int(reply(ctx, code, reason))
 
-    @function("auth_get_www_authenticate", STR, INT, PVAR, routes=RouteType.REQUEST)
+    @function("auth_get_www_authenticate", VALUE, INT, PVAR, routes=RouteType.REQUEST)
     def auth_get_www_authenticate(self, ctx: Context, realm: str, flags: int, target: PVar) -> int:
         """Put a challenge, the whole header, into a pseudo-variable; it is bound to no request."""
         if not realm:

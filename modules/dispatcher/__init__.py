@@ -13,7 +13,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from kamailio_py.config.arguments import INT, STR
+from kamailio_py.config.arguments import INT, STR, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.without_effect import KEMI, NOT_YET, ONE_TIMER
 from kamailio_py.log import get_logger
@@ -320,7 +320,7 @@ class Dispatcher(Loading, Commands):
     # states
 
     @function("ds_mark_dst", routes=MARKING)
-    @function("ds_mark_dst", STR, routes=MARKING)
+    @function("ds_mark_dst", VALUE, routes=MARKING)
     def ds_mark_dst(self, ctx: Context, state: str = "i") -> int:
         """Mark the destination in use."""
         try:

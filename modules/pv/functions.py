@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kamailio_py.config.arguments import FORMAT, INT, PVAR, STR, Fixup
+from kamailio_py.config.arguments import FORMAT, INT, PVAR, STR, VALUE, Fixup
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, function
 from kamailio_py.script.context import Context
@@ -106,17 +106,20 @@ class PvFunctions(Module):
     def xavi_child_rm(self, ctx: Context, name: str, key: str) -> int:
         return _remove_child(ctx.xavis, name.lower(), key.lower())
 
-    @function("xavp_copy", STR, INT, STR)
+    @function("xavp_copy", VALUE, INT, VALUE)
     def xavp_copy(self, ctx: Context, source: str, index: int, destination: str) -> int:
         values = ctx.xavps.get(source, [])
         if not 0 <= index < len(values):
             log.err(f"missing can not find source xavp [{source}]")
             return -1
+        if not destination:
+            log.err("missing destination name")
+            return -1
         # the copy goes behind those that are there
         ctx.xavps.setdefault(destination, []).append(copied(values[index]))
         return 1
 
-    @function("xavp_copy", STR, INT, STR, INT)
+    @function("xavp_copy", VALUE, INT, VALUE, INT)
     def xavp_copy_to(self, ctx: Context, source: str, index: int, destination: str, at: int) -> int:
         values = ctx.xavps.get(source, [])
         if not 0 <= index < len(values):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kamailio_py.config.arguments import PVAR, RAW, STR
+from kamailio_py.config.arguments import PVAR, RAW, STR, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
@@ -104,9 +104,12 @@ class Uris:
             msg.new_uri = f"{msg.uri};{param}"
         return 1
 
-    @function("tel2sip", STR, STR, PVAR, routes=NOT_EVENTS)
+    @function("tel2sip", VALUE, VALUE, PVAR, routes=NOT_EVENTS)
     def tel2sip(self, ctx: Context, text: str, host: str, target: PVar) -> int:
         """A SIP URI of a tel URI; 2 if it is none."""
+        if not text or not host:
+            log.err("missing uri or domain value")
+            return -1
         if text[:4].lower() != "tel:":
             return 2
         number, semicolon, params = text[4:].partition(";")

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from kamailio_py.config.arguments import INT, REGEX, STR
+from kamailio_py.config.arguments import INT, REGEX, STR, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, function
@@ -139,7 +139,7 @@ class Textopsx(HeaderValues, Iterators, Module):
         msg.status = code
         return 1
 
-    @function("change_reply_status", INT, STR, routes=RouteType.ONREPLY)
+    @function("change_reply_status", INT, VALUE, routes=RouteType.ONREPLY)
     def change_reply_status(self, ctx: Context, code: int, reason: str) -> int:
         """Another code and reason for a reply that is sent on."""
         msg = ctx.msg

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from kamailio_py.config.arguments import INT, Fixup
+from kamailio_py.config.arguments import INT, VALUE
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import function
 from kamailio_py.modules.tm import errors
 from kamailio_py.modules.tm.cell import Flag
 from kamailio_py.modules.tm.transaction import RETRANSMISSION
-from kamailio_py.script.values import to_str
 from kamailio_py.sip.errors import BadMessage
 
 if TYPE_CHECKING:
@@ -22,14 +21,11 @@ if TYPE_CHECKING:
     from kamailio_py.modules.tm.table import CellTable
     from kamailio_py.modules.tm.transaction import Transaction
     from kamailio_py.script.context import Context
-    from kamailio_py.script.pvars import PVar
 
 log = get_logger("tm")
 
 REQUEST = RouteType.REQUEST
 REPLYING = RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY
-REASON = Fixup("reason", pvar=True)
-"""A text as it stands, or one pseudo-variable: others in the text are not replaced."""
 ARMING = RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteType.BRANCH
 
 
@@ -41,6 +37,8 @@ class ServerFunctions:
     table: CellTable
     canceling: Canceling
     state: State
+    default_code: int
+    default_reason: str
 
     def find(self, ctx: Context) -> Transaction | None:
         """The transaction of a request's run, looked up if that was not done yet."""
@@ -66,12 +64,12 @@ class ServerFunctions:
             return errors.E_SCRIPT
         return self.server.newtran(ctx)
 
-    @function("t_reply", INT, REASON, routes=REPLYING)
-    @function("t_send_reply", INT, REASON, routes=REPLYING)
-    def t_reply(self, ctx: Context, code: int, reason: str | PVar) -> int:
+    @function("t_reply", INT, VALUE, routes=REPLYING)
+    @function("t_send_reply", INT, VALUE, routes=REPLYING)
+    def t_reply(self, ctx: Context, code: int, reason: str) -> int:
         """Answer statefully."""
-        if not isinstance(reason, str):
-            reason = to_str(reason.get(ctx))
+        code = code if code > 0 else self.default_code
+        reason = reason or self.default_reason
         if ctx.t is None and not ctx.msg.is_request:
             return self._reply_from_core_route(ctx, code, reason)
         self.find(ctx)

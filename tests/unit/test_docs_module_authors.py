@@ -32,9 +32,9 @@ modparam("greet", "greeting", "moin")
 request_route {{
     greet("$fU", 2);
     msg_apply_changes();
-    sl_send_reply("200", "$hdrc(X-Greeting) $hdr(X-Greeting) $greeting");
+    sl_send_reply("200", ": $hdrc(X-Greeting) $hdr(X-Greeting) $greeting");
 }}
 """
     with Local(cfg, tmp_path) as server:
         [reply] = server.inject(MESSAGE)
-    assert reply.startswith("SIP/2.0 200 2 moin alice moin\r\n")
+    assert reply.startswith("SIP/2.0 200 : 2 moin alice moin\r\n")

@@ -18,7 +18,7 @@ grp[3].num = 33
 request_route {{
     $var(seen) = $sel(cfg_get.grp.num) + $sel(cfg_get.grp.txt);
     {script}
-    sl_send_reply("200", "$var(seen) $var(r) $sel(cfg_get.grp.num) $sel(cfg_get.grp.txt) [$sel(cfg_selected.grp)]");
+    sl_send_reply("200", ": $var(seen) $var(r) $sel(cfg_get.grp.num) $sel(cfg_get.grp.txt) [$sel(cfg_selected.grp)]");
 }}
 """
 OPTIONS = """OPTIONS sip:a@b SIP/2.0
@@ -32,7 +32,7 @@ CSeq: 1 OPTIONS
 
 def answer(server: Local) -> str:
     [reply] = server.inject(OPTIONS)
-    return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 ")
+    return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 : ")
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ loadmodule "pv.so"
 loadmodule "auth.so"
 request_route {
     if (!pv_www_authenticate("example.test", "secret", "0")) { www_challenge("example.test", "1"); exit; }
-    sl_send_reply("200", "$Au $AU");
+    sl_send_reply("200", ": $Au $AU");
 }
 """
     with Local(cfg) as server:
@@ -172,7 +172,7 @@ request_route {
             f'nc=00000001, cnonce="c", response="{proof}"'
         )
         [reply] = server.inject(request("REGISTER", extra=extra))
-        assert reply.startswith("SIP/2.0 200 bob@example.test bob\r\n")
+        assert reply.startswith("SIP/2.0 200 : bob@example.test bob\r\n")
         server.clock.advance(301)
         [reply] = server.inject(request("REGISTER", extra=extra))
         assert reply.startswith("SIP/2.0 401 ")

@@ -104,11 +104,11 @@ def test_a_database_that_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     $avp(x) = 1;
     $var(a) = avp_db_load("$ru", "*/missing"); $var(b) = avp_db_store("$ru", "$avp(x)/missing");
     $var(c) = avp_db_delete("$ru", "*/missing"); $var(d) = avp_db_load("$var(none)", "*");
-    sl_send_reply("200", "$var(a) $var(b) $var(c) $var(d)");
+    sl_send_reply("200", ": $var(a) $var(b) $var(c) $var(d)");
     """
     with server(tmp_path, script, url(tmp_path / "p.db")) as local:
         [reply] = local.inject(OPTIONS)
-    assert reply.startswith("SIP/2.0 200 -1 -1 -1 -1\r\n")
+    assert reply.startswith("SIP/2.0 200 : -1 -1 -1 -1\r\n")
     said = capfd.readouterr().err
     assert said.count("no such table: missing") == 3
     assert "failed to parse uri" in said

@@ -29,7 +29,7 @@ request_route {
     $var(a) = cnt_inc("one") + cnt_add("grp.two", 3) + update_stat("stat", "+2") + update_stat("kept", "4");
     $var(b) = cnt_inc("grp.nope") + update_stat("nope", "1") + update_stat("stat", "x");
     if ($rU == "reset") { cnt_reset("grp.two"); reset_stat("stat"); reset_stat("kept"); }
-    sl_send_reply("200", "$var(a) $var(b) $stat(one) $stat(stat)");
+    sl_send_reply("200", ": $var(a) $var(b) $stat(one) $stat(stat)");
 }
 """
 
@@ -46,7 +46,7 @@ def counted(server: Local) -> dict[str, Any]:
 
 def test_the_script_counts(server: Local) -> None:
     [reply] = server.inject(request("OPTIONS"))
-    assert reply.startswith("SIP/2.0 200 4 0 1 2\r\n")
+    assert reply.startswith("SIP/2.0 200 : 4 0 1 2\r\n")
     assert counted(server) == {"script": {"kept": 4, "one": 1, "stat": 2}, "grp": {"two": 3}}
     server.inject(request("OPTIONS", "sip:reset@127.0.0.1"))
     assert counted(server) == {"script": {"kept": 8, "one": 2, "stat": 0}, "grp": {"two": 0}}

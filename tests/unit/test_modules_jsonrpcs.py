@@ -30,7 +30,7 @@ request_route {
     $var(before) = $jsonrpl(code);
     jsonrpc_exec("$hdr(X-Request)");
     $var(rc) = $rc;
-    sl_send_reply("200", "$var(before) $var(rc) $jsonrpl(code) $jsonrpl(text) $(jsonrpl(body){s.len})");
+    sl_send_reply("200", ": $var(before) $var(rc) $jsonrpl(code) $jsonrpl(text) $(jsonrpl(body){s.len})");
 }
 """
 
@@ -142,7 +142,7 @@ def test_any_id_and_any_argument_is_answered(server: Local, value: Any) -> None:
 def test_from_the_script(server: Local) -> None:
     def run(text: str) -> str:
         [reply] = server.inject(request("OPTIONS", extra=f"X-Request: {text}\r\n"))
-        return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 ")
+        return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 : ")
 
     assert run("garbage") == "0 -1 <null> <null> "
     assert run('{"jsonrpc":"2.0","method":"core.echo","id":1}') == "0 1 200 OK 46"

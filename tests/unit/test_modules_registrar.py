@@ -29,7 +29,7 @@ loadmodule "xlog"
 {params}
 request_route {{
     if ($rm == "REGISTER") {{ save("location"); exit; }}
-    if (lookup("location")) {{ sl_send_reply("200", "$ru $(branch(uri)[0]) $du"); exit; }}
+    if (lookup("location")) {{ sl_send_reply("200", ": $ru $(branch(uri)[0]) $du"); exit; }}
     sl_send_reply("404", "Not Here");
 }}
 """
@@ -80,10 +80,10 @@ def test_register_and_look_up() -> None:
         [reply] = server.inject(register('<sip:bob@10.0.0.1>;q=0.5, "B" <sip:bob@10.0.0.2>;expires=100'))
         assert "Contact: <sip:bob@10.0.0.1>;q=0.5;expires=3600, <sip:bob@10.0.0.2>;expires=100\r\n" in reply
         [reply] = server.inject(request("OPTIONS"))
-        assert reply.startswith("SIP/2.0 200 sip:bob@10.0.0.1 sip:bob@10.0.0.2 <null>\r\n")
+        assert reply.startswith("SIP/2.0 200 : sip:bob@10.0.0.1 sip:bob@10.0.0.2 <null>\r\n")
         server.advance(200, step=10)
         [reply] = server.inject(request("OPTIONS", branch="z9hG4bKb2"))
-        assert reply.startswith("SIP/2.0 200 sip:bob@10.0.0.1 <null> <null>\r\n")
+        assert reply.startswith("SIP/2.0 200 : sip:bob@10.0.0.1 <null> <null>\r\n")
 
 
 def test_a_retransmission_changes_nothing() -> None:

@@ -26,8 +26,8 @@ request_route {
         case "added": append_to_reply("X-A: 1\\r\\n");
                       sl_send_reply("180", "Ringing"); sl_send_reply("200", "OK"); break;
         case "state": t_newtran(); $var(a) = send_reply("404", "Gone"); $var(b) = send_reply("405", "Again");
-                      sl_send_reply("200", "$var(a) $var(b) $ltt(s) $ltt(t) $ltt(x)"); break;
-        case "tags": sl_send_reply("200", "$ltt(s) $ltt(x) $ltt(t)"); break;
+                      sl_send_reply("200", ": $var(a) $var(b) $ltt(s) $ltt(t) $ltt(x)"); break;
+        case "tags": sl_send_reply("200", ": $ltt(s) $ltt(x) $ltt(t)"); break;
         case "error": sl_reply_error(); break;
         case "relay": $ru = "sip:x@no.such.host.invalid"; if (!t_relay()) sl_reply_error(); break;
         case "mode": send_reply_mode("404", "Closed", "3"); break;
@@ -139,7 +139,7 @@ def test_transaction_answers_where_there_is_one(server: Local) -> None:
     stateful, stateless = ask(server, "state")
     assert stateful.start == "SIP/2.0 404 Gone"
     assert stateful.to_tag[32] == "-"
-    a, b, own, of_transaction, mixed = stateless.start.split(" ")[2:]
+    a, b, own, of_transaction, mixed = stateless.start.split(" ")[3:]
     assert (a, b) == ("1", "-1")
     assert own == stateless.to_tag
     assert of_transaction == mixed == stateful.to_tag
@@ -147,7 +147,7 @@ def test_transaction_answers_where_there_is_one(server: Local) -> None:
 
 def test_tags_without_a_transaction(server: Local) -> None:
     [reply] = ask(server, "tags")
-    own, mixed, of_transaction = reply.start.split(" ")[2:]
+    own, mixed, of_transaction = reply.start.split(" ")[3:]
     assert own == mixed == reply.to_tag
     assert of_transaction == "<null>"
 
@@ -218,7 +218,7 @@ Content-Length: 0"""
     [
         ("", "SIP/2.0 200 OK", ""),
         ('"203"', "SIP/2.0 203 OK", ""),
-        ('"299", "Fine $rm"', "SIP/2.0 299 Fine INVITE", ""),
+        ('"299", "Fine $rm"', "SIP/2.0 299 Fine $rm", ""),
         ('"", ""', "SIP/2.0 200 OK", ""),
         ('"399", "Fine"', None, "reply code class cannot be changed"),
         ('"29x", "Fine"', None, "invalid reply code value 29x!"),

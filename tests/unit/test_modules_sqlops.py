@@ -62,10 +62,10 @@ def test_load_errors(tmp_path: Path, script: str, params: str, said: str) -> Non
 
 def answer(script: str, directory: Path, params: str = "", more: str = "") -> str:
     with server(
-        directory, "$var(a) = 0; $var(b) = 0; " + script + ' sl_send_reply("200", "$var(a) $var(b)");', params, more
+        directory, "$var(a) = 0; $var(b) = 0; " + script + ' sl_send_reply("200", ": $var(a) $var(b)");', params, more
     ) as local:
         [reply] = local.inject(OPTIONS)
-        return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 ")
+        return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 : ")
 
 
 def test_a_text_too_long_for_the_buffer(tmp_path: Path) -> None:

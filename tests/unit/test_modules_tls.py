@@ -190,7 +190,7 @@ loadmodule "sl"
 loadmodule "pv"
 loadmodule "xlog"
 modparam("tls", "config", "{0}")
-request_route {{ sl_send_reply("200", "$tls_version $tls_peer_subject_cn"); }}
+request_route {{ sl_send_reply("200", ": $tls_version $tls_peer_subject_cn"); }}
 event_route[tls:connection-out] {{ if ($conid == 7) drop; }}
 """
 
