@@ -48,10 +48,20 @@ def pairs() -> Iterator[Pairs]:
 _outcomes = namespace.Outcomes()
 
 
+def _runs_elsewhere(item: pytest.Item) -> bool:
+    """A test that needs a network of its own runs in another pytest; here it becomes what it became there."""
+    return not namespace.inside() and item.get_closest_marker("own_network") is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and _runs_elsewhere(item):
+        item.fixturenames.clear()  # they are made where it runs
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test that needs a network of its own runs in another pytest; here it becomes what it became there."""
-    if namespace.inside() or pyfuncitem.get_closest_marker("own_network") is None:
+    if not _runs_elsewhere(pyfuncitem):
         return None
     _outcomes.report(pyfuncitem)
     return True
