@@ -30,7 +30,7 @@ def test_scenarios_run_alike_on_both(group: list[scenario.Scenario]) -> None:
             if os.environ.get("KAMAILIO_REQUIRED") == "1":
                 pytest.fail(f"KAMAILIO_REQUIRED=1, and there is no {name} on this machine")
             pytest.skip(f"{name} is not installed")
-    plan = measure.Plan([servers.ours(None), servers.real()[0]], group, **SHORT)  # type: ignore[arg-type]
+    plan = measure.Plan([*servers.ours(), servers.real()[0]], group, **SHORT)  # type: ignore[arg-type]
     for _ in range(3):
         found = measure.run(plan, lambda *what: None)
         if not any("lost" in text for one in found.values() for text in one.problems):
