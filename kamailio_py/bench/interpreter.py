@@ -87,7 +87,9 @@ def describe(path: str) -> Interpreter:
     lto: bool | None = "--with-lto" in flags or "-flto" in flags
     if told["implementation"] != "CPython":
         # What flags tell of a C compiler's optimisation says nothing of a just-in-time compiler.
-        optimised, lto, build = None, None, f"{told['implementation']} {told['release']}, built with {told['compiler']}"
+        optimised, lto, build = None, None, f"{told['implementation']} {told['release']}"
+        if told["compiler"]:
+            build += f", built with {told['compiler']}"
     elif told["debug"]:
         build = "a debug build"
     elif told["debian"]:
