@@ -15,11 +15,13 @@ from kamailio_py.sip.remembered import remembered
 from kamailio_py.sip.uri import Uri
 
 _SPACE = " \t\r\n"
-_QUOTED = r'"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)"'
-_name = re.compile(rf'((?:[^":;<]++|{_QUOTED})*+)([:;<])').match
-_blank = re.compile(rf"(?:[^\" \t]++|{_QUOTED})*+[ \t]").match
-_uri = re.compile(rf'(?:[^"<>,;]++|{_QUOTED}|<(?:[^"<>]++|{_QUOTED})*+>)*+').match
-_bracketed = re.compile(rf'((?:[^"<]++|{_QUOTED})*+)<((?:[^">]++|{_QUOTED})*+)>').match
+QUOTED = r'"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)"'
+"""A text in quotes; a backslash before a quote takes its meaning away."""
+# Groups are not possessive: before CPython 3.11.5 one that holds an alternative matches too little (gh-106052).
+_name = re.compile(rf'((?:[^":;<]++|{QUOTED})*)([:;<])').match
+_blank = re.compile(rf"(?:[^\" \t]++|{QUOTED})*[ \t]").match
+_uri = re.compile(rf'(?:[^"<>,;]++|{QUOTED}|<(?:[^"<>]++|{QUOTED})*>)*').match
+_bracketed = re.compile(rf'((?:[^"<]++|{QUOTED})*)<((?:[^">]++|{QUOTED})*)>').match
 _param = re.compile(r"[ \t\r\n]*([^ \t\r\n;,=]*)[ \t\r\n]*(=?)[ \t\r\n]*").match
 _token = re.compile(r"[^ \t\r\n;,]+").match
 _space = re.compile(r"[ \t\r\n]*").match

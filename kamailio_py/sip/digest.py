@@ -17,7 +17,7 @@ ALGORITHMS: dict[str, Callable[[bytes], Any]] = {"MD5": md5, "SHA-256": sha256}
 
 _PAIR = r'([A-Za-z0-9_-]+)=(?:"([^"\\]*)"|([^ \t\r\n",\\<>]*))'
 _pairs = re.compile(_PAIR).findall
-_usual = re.compile(rf" *+{_PAIR} *+(?:, *+{_PAIR} *+)*+").fullmatch
+_usual = re.compile(rf" *{_PAIR} *(?:, *{_PAIR} *)*").fullmatch
 
 
 def parse_credentials(value: str) -> Credentials | None:

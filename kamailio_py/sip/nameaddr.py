@@ -17,8 +17,8 @@ USUAL_ADDRESS = (
     r"""(?:;tag=([0-9A-Za-z._+~!%*`'@:/$-]+))?"""
 )
 """From and To as nearly everybody writes them, with display name, URI and tag: where it matches nothing is wrong."""
-_QUOTED = r'"(?:[^"\\]++|\\.)*+"'
-_value = re.compile(rf'(?:[^",<]++|{_QUOTED}|<(?:[^">]++|{_QUOTED})*+(?:>|\Z|(?=")))*+', re.DOTALL).match
+_QUOTED = r'"(?:[^"\\]++|\\.)*"'
+_value = re.compile(rf'(?:[^",<]++|{_QUOTED}|<(?:[^">]++|{_QUOTED})*(?:>|\Z|(?=")))*', re.DOTALL).match
 _USUAL = re.compile(USUAL_ADDRESS).fullmatch
 
 

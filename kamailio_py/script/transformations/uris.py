@@ -9,6 +9,7 @@ from kamailio_py.script.context import Context
 from kamailio_py.script.transformations.base import Apply, Cursor, Factory, log, members, on_text, typed
 from kamailio_py.script.transformations.params import parse_params
 from kamailio_py.script.values import Value
+from kamailio_py.sip.address_lists import QUOTED
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.nameaddr import NameAddr
 from kamailio_py.sip.uri import Uri
@@ -133,9 +134,8 @@ URIS = members(
 )
 
 
-_UNQUOTED = r'(?:[^"{0}]++|"[^"]*(?:(?<=\\)"[^"]*)*(?<!\\)")*+'
-_name = re.compile(_UNQUOTED.format("<") + "<").match
-_bracketed = re.compile(_UNQUOTED.format(">") + ">").match
+_name = re.compile(rf'(?:[^"<]++|{QUOTED})*<').match
+_bracketed = re.compile(rf'(?:[^">]++|{QUOTED})*>').match
 
 
 def _split(text: str) -> tuple[str, str, int]:
