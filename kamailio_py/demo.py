@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def main() -> int:
         command += ["-A", f"PORT={given.port}"] if names_port else ["-l", f"udp:{HOST}:{given.port}"]
     print("$ kamailio-py " + " ".join(command[3:]), flush=True)
     server = subprocess.Popen(command)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of `finally`
     try:
         show(server, given.port, given.method)
         if given.once:

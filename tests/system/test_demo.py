@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+from kamailio_py.demo import bound
 from tests.kit.ports import Port
 
 ROOT = Path(__file__).parents[2]
@@ -34,3 +36,16 @@ def test_the_timeline_of_a_suspended_request() -> None:
     received, taken = steps[0][2], steps[4][2]
     assert received != taken
     assert 3.99 < float(steps[3][0]) < 4.2
+
+
+def test_whoever_ends_it_ends_the_server() -> None:
+    port = Port()
+    command = [sys.executable, "-m", "kamailio_py.demo", "--cfg", "cfg/async.cfg", "--port", str(port.number)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as demo:
+        assert demo.stdout is not None
+        assert any(line.startswith("serving on") for line in demo.stdout)
+        demo.send_signal(signal.SIGTERM)
+        demo.stdout.read()  # until the server has closed it, too
+        assert demo.wait(10) == 128 + signal.SIGTERM
+    assert not bound(port.number)
+    port.release()
