@@ -24,8 +24,7 @@ class Clock:
         """Monotonic milliseconds."""
         return time.monotonic_ns() // 1_000_000
 
-    @staticmethod
-    def sleep(seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
         """Do nothing for so long; only before there is anything to do."""
         time.sleep(seconds)
 
@@ -51,7 +50,7 @@ class VirtualClock(Clock):
     def ns(self) -> int:
         return self._ns
 
-    def sleep(self, seconds: float) -> None:  # type: ignore[override]
+    def sleep(self, seconds: float) -> None:
         self.advance(seconds)
 
     def advance(self, seconds: float) -> None:

@@ -205,9 +205,9 @@ def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, recei
 def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, samples: Samples) -> None:
     """Full load, fixed rates, the ladder; no more than the first if that cannot be used."""
     found: list[Step] = []
+    warm(driver, scenario.window, server.kind.warm_up)
     if scenario.delay_ms:
         # A window wide enough for what the cfg itself holds back would come in bursts that no socket takes.
-        warm(driver, scenario.window, server.kind.warm_up)
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
         most = saturation(found)
         if most:
@@ -216,7 +216,6 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
             samples.problem(f"holds not even {found[-1].offered:.0f} a second")
         above = most * STEP_UP
     else:
-        warm(driver, scenario.window, server.kind.warm_up)
         time.sleep(plan.settle)
         samples.load.append(loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds)))
         most = above = samples.load[-1].rate
