@@ -229,6 +229,19 @@ class Addresses:
             return None
         return Destination(transport, host, port, sender)
 
+    def first(
+        self,
+        uri: str,
+        forced: ListenSocket | None = None,
+        proto: str = "",
+        received: ListenSocket | None = None,
+    ) -> tuple[Destination | None, Walk | None]:
+        """destination(), and with use_dns_failover what may be tried after it."""
+        if not self.core.cfg.use_dns_failover:
+            return self.destination(uri, forced, proto, received), None
+        walk = self.walk(uri, proto)
+        return (self.next_of(walk, forced, received) if walk is not None else None), walk
+
     def walk(self, uri: str, proto: str = "") -> Walk | None:
         """All places a request to this URI may be sent to, one after the other (next_of); None for a bad URI."""
         hop = self._hop(uri, proto)

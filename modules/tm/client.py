@@ -8,7 +8,6 @@ before `send` has returned.
 from __future__ import annotations
 
 import marshal
-import struct
 from typing import TYPE_CHECKING
 
 from kamailio_py import points
@@ -50,8 +49,7 @@ _ROOM_SIZE, _SKELETON_SIZE = Cell.room_size >> 2, Cell.skeleton_size >> 2
 _ON_FAILURE, _ON_BRANCH_FAILURE = Cell.on_failure >> 2, Cell.on_branch_failure >> 2
 _OFFSETS = Cell.branch >> 3
 _RELAYED, _ROUTE = int(What.RELAYED), int(What.ROUTE)
-_unpack_routes = struct.Struct("<3I").unpack_from
-"""Branch.on_failure and the two fields behind it."""
+_ROUTES = (Branch.on_failure, Branch.on_reply, Branch.on_branch_failure)
 _BLIND = BRANCH_HEAD.pack(0, 0, BranchFlag.BLIND, *(0,) * 6, NONE, *(0,) * 4, b"", b"") + BRANCH_REST
 
 
@@ -124,11 +122,7 @@ class Client:
             except BadUri:
                 log.err(f"bad_uri: {hop}")
                 return errors.E_BAD_URI
-            addresses = self.tm.core.addresses
-            if not self.tm.core.cfg.use_dns_failover:
-                target = addresses.destination(hop, place.force_socket, proto, msg.socket)
-            elif (walk := addresses.walk(hop, proto)) is not None:
-                target = addresses.next_of(walk, place.force_socket, msg.socket)
+            target, walk = self.tm.core.addresses.first(hop, place.force_socket, proto, msg.socket)
             if target is None:
                 return errors.E_BAD_ADDRESS if self._unresolvable(hop, proto) else errors.E_NO_SOCKET
         if msg.use_otcpid:
@@ -206,10 +200,11 @@ class Client:
         due = self.due(t, now, t.get(Cell.fr))
         first = t.get(Cell.retr1)
         flags = BranchFlag.UNRELIABLE if target.proto == "udp" else 0
+        routes: tuple[int, ...]
         if like < 0:
             routes = t.get(Cell.on_failure), t.get(Cell.on_reply), t.get(Cell.on_branch_failure)
         else:
-            routes = _unpack_routes(tm.memory, t.branch(like) + Branch.on_failure)
+            routes = tuple(t.branch_get(like, field) for field in _ROUTES)
         BRANCH_HEAD.pack_into(
             tm.memory, block, t.offset, number, flags, 0, first, due, len(data), len(meta), target.port,
             target.socket.index, *routes, place.flags, target.proto.encode("latin-1"), target.host.encode("latin-1"),

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 log = get_logger("tm")
 
 
-def rest_of(walk: Walk | None, forced: ListenSocket | None) -> tuple[int, tuple[Any, ...]] | None:
+def rest_of(walk: Walk, forced: ListenSocket | None) -> tuple[int, tuple[Any, ...]]:
     """What a branch keeps of its walk: the index of the socket the script forced, or -1, and the walk's state."""
-    return (forced.index if forced is not None else -1, walk.state()) if walk else None
+    return forced.index if forced is not None else -1, walk.state()
 
 
 class Failover:
@@ -62,13 +62,15 @@ class Failover:
         if target is None:
             return False
         place = Place(**notes, flags=t.branch_get(number, Branch.branch_flags), force_socket=forced)
-        added = self._add(t, number, place, target, walk)
-        return added >= 0 and tm.client.send(t, added, t.request())
+        request = t.request()
+        added = self._add(t, number, place, target, walk, request)
+        return added >= 0 and tm.client.send(t, added, request)
 
-    def _add(self, t: Transaction, failed: int, place: Place, target: Destination, walk: Walk) -> int:
+    def _add(
+        self, t: Transaction, failed: int, place: Place, target: Destination, walk: Walk, request: Message
+    ) -> int:
         """Make the new branch, with the routes of the one that failed; its number, or an error number."""
         client = self.tm.client
-        request = t.request()
         value = client.value(t, request)
         while True:
             number = t.branches

@@ -76,12 +76,7 @@ class Uac:
     ) -> tuple[int, int] | None:
         """See Api.request."""
         tm = self.tm
-        addresses, walk = tm.core.addresses, None
-        if not tm.core.cfg.use_dns_failover:
-            target = addresses.destination(next_hop or ruri, socket)
-        else:
-            walk = addresses.walk(next_hop or ruri)
-            target = addresses.next_of(walk, socket) if walk is not None else None
+        target, walk = tm.core.addresses.first(next_hop or ruri, socket)
         if target is None:
             log.err(f"no way to send {method} to {next_hop or ruri}")
             return None
