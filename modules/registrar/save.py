@@ -317,7 +317,7 @@ class Saving:
             flags=self.flags & IN_MEMORY,
             cflags=cflags,
             server_id=module.core.cfg.server_id,
-            q=self._default_q(),
+            q=max(-1, min(module.default_q, 1000)),
             methods=self._allowed(),
             keepalive=int(bool(cflags & module.usrloc.nat_flag)),
             xavp=copied(xavp) if xavp is not None else None,
@@ -330,8 +330,9 @@ class Saving:
         contact.address = wanted.uri
         contact.expires = expires
         if wanted.params or self.module.xavp_cfg:
-            contact.q = self._q(wanted)
-            contact.methods = self._methods_of(wanted)
+            contact.q = self._q(wanted, contact.q)
+            if "methods" in wanted.params:
+                contact.methods = self._methods(wanted.params["methods"])
             contact.instance = wanted.instance
             self._read_reg_id(wanted)
         contact.received = self._received_of(wanted)
@@ -339,7 +340,7 @@ class Saving:
         self._is_later = True
         return contact
 
-    def _q(self, wanted: RequestedContact) -> int:
+    def _q(self, wanted: RequestedContact, default: int) -> int:
         module = self.module
         fixed = module.set_for_request(self.ctx, "q", int) if module.xavp_cfg else None
         if fixed is not None:
@@ -349,24 +350,20 @@ class Saving:
             return int(fixed)
         text = wanted.params.get("q", "")
         if not text:
-            return self._default_q()
+            return default
         q = thousandths(text)
         if q is None:
             log.err("invalid q parameter")
             raise Refused(Refusal.Q)
         return q
 
-    def _default_q(self) -> int:
-        return max(-1, min(self.module.default_q, 1000))
-
-    def _methods_of(self, wanted: RequestedContact) -> int:
-        if "methods" in wanted.params:
-            try:
-                return strict_numbers_of(wanted.params["methods"])
-            except BadMessage:
-                log.err("failed to parse contact methods")
-                raise Refused(Refusal.PARSE) from None
-        return self._allowed()
+    @staticmethod
+    def _methods(text: str) -> int:
+        try:
+            return strict_numbers_of(text)
+        except BadMessage:
+            log.err("failed to parse contact methods")
+            raise Refused(Refusal.PARSE) from None
 
     def _allowed(self) -> int:
         """What the Allow headers say."""
