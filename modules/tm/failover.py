@@ -66,9 +66,7 @@ class Failover:
         added = self._add(t, number, place, target, walk, request)
         return added >= 0 and tm.client.send(t, added, request)
 
-    def _add(
-        self, t: Transaction, failed: int, place: Place, target: Destination, walk: Walk, request: Message
-    ) -> int:
+    def _add(self, t: Transaction, failed: int, place: Place, target: Destination, walk: Walk, request: Message) -> int:
         """Make the new branch, with the routes of the one that failed; its number, or an error number."""
         client = self.tm.client
         value = client.value(t, request)
