@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.calls import answer, give_up, hang_up
 from kit.scene import Scene
 from kit.stock import (
     DOMAIN,
@@ -25,9 +26,7 @@ def test_caller_ends(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
     sent, _, final = answered(alice, bob, headers="User-Agent: Phone 1.0")
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final)
     note_accounting(s)
 
 
@@ -37,9 +36,7 @@ def test_called_ends(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
     _, received, final = answered(alice, bob)
-    bob.within("BYE", received, final, cseq=1, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    hang_up(bob, alice, received, final, cseq=1)
     note_accounting(s)
 
 
@@ -49,9 +46,7 @@ def test_from_udp_to_tcp(s: Scene) -> None:
     alice, bob = phone(s, "alice"), phone(s, "bob", "tcp")
     register(bob)
     sent, _, final = answered(alice, bob)
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final)
 
 
 @room.one
@@ -59,9 +54,7 @@ def test_from_tcp_to_udp(s: Scene) -> None:
     alice, bob = phone(s, "alice", "tcp"), phone(s, "bob")
     register(bob)
     _, received, final = answered(alice, bob)
-    bob.within("BYE", received, final, cseq=1, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    hang_up(bob, alice, received, final, cseq=1)
 
 
 @room.each("udp", "tcp")
@@ -135,10 +128,7 @@ def test_refused(s: Scene, status: str) -> None:
 def test_busy(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
-    sent = invite(alice, bob.name)
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.ack(sent, alice.expect(486))
-    bob.expect("ACK")
+    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
     note_accounting(s)
 
 
@@ -147,16 +137,7 @@ def test_cancelled(s: Scene, over: str) -> None:
     """The caller gives up while it rings."""
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
-    sent = invite(alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(received, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, invite(alice, bob.name))
     note_accounting(s)
 
 
@@ -328,9 +309,7 @@ def test_late_answers(s: Scene) -> None:
     sent, received, final = answered(alice, bob)
     bob.reply(received, 200, tag="second")
     alice.expect(200)
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final)
 
 
 @room.each(
@@ -397,11 +376,10 @@ def test_subscription_between_phones(s: Scene) -> None:
     """SUBSCRIBE and NOTIFY go through where the server has no presence of its own."""
     alice, bob = phones(s, "alice", "bob")
     register(bob)
-    sent = alice.request("SUBSCRIBE", uri=f"sip:{bob.name}@{DOMAIN}", headers="Event: dialog\nExpires: 60")
+    alice.request("SUBSCRIBE", uri=f"sip:{bob.name}@{DOMAIN}", headers="Event: dialog\nExpires: 60")
     received = bob.expect("SUBSCRIBE")
     bob.reply(received, 200, headers=f"{bob.contact}\nExpires: 60")
     final = alice.expect(200)
     bob.within("NOTIFY", received, final, cseq=1, callee=True, headers="Event: dialog\nSubscription-State: active")
     alice.reply(alice.expect("NOTIFY"), 200)
     bob.expect(200, "NOTIFY")
-    assert sent

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.agent import Agent
+from kit.calls import answer, give_up, hang_up
 from kit.scene import Scene
 from kit.sip import Sip
 from kit.stock import (
@@ -127,9 +128,7 @@ def test_user_calls_out(s: Scene) -> None:
     challenge = alice.expect(407)
     alice.ack(sent, challenge)
     again = with_credentials(alice, sent, challenge)
-    gateway.reply(gateway.expect("INVITE"), 486)
-    alice.ack(again, alice.expect(486))
-    gateway.expect("ACK")
+    answer(alice, gateway, again, 486, ring=False)
     note_accounting(s)
     rows(s)
 
@@ -152,17 +151,9 @@ def test_call(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     users(s, alice, bob)
     sent = call(s, alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
-    bob.reply(received, 200)
-    final = alice.expect(200, "INVITE")
-    alice.ack(sent, final)
-    bob.expect("ACK")
+    _, final = answer(alice, bob, sent)
     rows(s, acc=1)  # Kamailio gives up a row when another process writes to sqlite
-    alice.within("BYE", sent, final, cseq=3)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final, cseq=3)
     note_accounting(s)
     rows(s, acc=2)
 
@@ -173,9 +164,7 @@ def test_missed_call(s: Scene, status: int) -> None:
     alice, bob = phones(s, "alice", "bob")
     users(s, alice, bob)
     sent = call(s, alice, bob.name)
-    bob.reply(bob.expect("INVITE"), status)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(status))
+    answer(alice, bob, sent, status, ring=False)
     note_accounting(s)
     rows(s, missed=1)
 
@@ -185,15 +174,7 @@ def test_cancelled_call(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob")
     users(s, alice, bob)
     sent = call(s, alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(received, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, sent)
     note_accounting(s)
     rows(s, missed=1)
 
@@ -205,9 +186,7 @@ def test_trusted_address(s: Scene) -> None:
     users(s, bob)
     insert(s, "address", grp=1, ip_addr="127.0.0.1", mask=32, port=alice.port)
     s.note(rpc(s, "permissions.addressReload"))
-    sent = invite(alice, bob.name)
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.ack(sent, alice.expect(486))
+    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
     alice.request("REGISTER", uri=f"sip:{DOMAIN}", user=alice.name)
     alice.expect(401)
 
@@ -223,8 +202,7 @@ def test_alias(s: Scene, target: str) -> None:
     insert(s, "dbaliases", alias_username=alias, alias_domain=DOMAIN, username=user, domain=host)
     sent = call(s, alice, alias)
     reached = bob if host == DOMAIN else gateway
-    reached.reply(reached.expect("INVITE"), 486)
-    alice.ack(sent, alice.expect(486))
+    answer(alice, reached, sent, 486, ring=False)
     note_accounting(s)
     rows(s)
 
@@ -250,8 +228,7 @@ def test_speed_dial(s: Scene, what: str) -> None:
     )  # fmt: skip
     sent = call(s, alice, {"short": "22", "unknown": "23", "long": "222"}[what])
     if what == "short":
-        bob.reply(bob.expect("INVITE"), 486)
-        alice.ack(sent, alice.expect(486))
+        answer(alice, bob, sent, 486, ring=False)
     else:
         alice.ack(sent, alice.expect(404))
     note_accounting(s)

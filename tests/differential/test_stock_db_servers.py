@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kit.agent import PATIENCE, Agent
+from kit.calls import answer, hang_up
 from kit.db_servers import Databases, MariaDb, Postgres
 from kit.room import Pairs
 from kit.scene import Scene
@@ -135,15 +136,9 @@ def test_call(s: Scene, db: Databases, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     users(s, db, alice, bob)
     sent = call(s, alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 200)
-    final = alice.expect(200, "INVITE")
-    alice.ack(sent, final)
-    bob.expect("ACK")
+    _, final = answer(alice, bob, sent, ring=False)
     rows(s, db, acc=1)
-    alice.within("BYE", sent, final, cseq=3)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final, cseq=3)
     note_accounting(s)
     rows(s, db, acc=2)
 
@@ -153,9 +148,7 @@ def test_missed_call(s: Scene, db: Databases, status: int) -> None:
     alice, bob = phones(s, "alice", "bob")
     users(s, db, alice, bob)
     sent = call(s, alice, bob.name)
-    bob.reply(bob.expect("INVITE"), status)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(status))
+    answer(alice, bob, sent, status, ring=False)
     rows(s, db, missed=1)
 
 
@@ -172,8 +165,7 @@ def test_other_names(s: Scene, db: Databases, called: str) -> None:
         alice.name, DOMAIN, "22", DOMAIN, f"sip:{bob.name}@{DOMAIN}",
     )  # fmt: skip
     sent = call(s, alice, f"alias.{s.name}" if called == "alias" else called)
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.ack(sent, alice.expect(486))
+    answer(alice, bob, sent, 486, ring=False)
 
 
 @each(udp="udp", tcp="tcp")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from kit.agent import Agent
+from kit.calls import answer, give_up, hang_up
 from kit.relays import Relays, RtpEngineDaemon
 from kit.room import Pairs
 from kit.rtpengine import RtpEngine
@@ -106,26 +107,14 @@ def two(s: Scene, nated: str = "alice bob", over: str = "udp") -> list[Agent]:
     return agents
 
 
-def invite(alice: Agent, bob: Agent, **sdp: str) -> tuple[Sip, Sip]:
-    """The INVITE as sent, and as it came."""
-    sent = alice.request("INVITE", uri=f"sip:{bob.name}@{DOMAIN}", user=bob.name, **sdp)
-    return sent, bob.expect("INVITE")
+def invite(alice: Agent, bob: Agent, **sdp: str) -> Sip:
+    return alice.request("INVITE", uri=f"sip:{bob.name}@{DOMAIN}", user=bob.name, **sdp)
 
 
 def call(alice: Agent, bob: Agent) -> tuple[Sip, Sip, Sip]:
     """A call that is set up: the INVITE as sent, as it came, and the 200 as the caller got it."""
-    sent, received = invite(alice, bob, **sdp_of(alice))
-    bob.reply(received, 200, **sdp_of(bob))
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
-    return sent, received, final
-
-
-def ends(by: Agent, other: Agent, invite: Sip, final: Sip, cseq: int = 2) -> None:
-    by.within("BYE", invite, final, cseq=cseq, callee=invite.source != ("", 0))
-    other.reply(other.expect("BYE"), 200)
-    by.expect(200, "BYE")
+    sent = invite(alice, bob, **sdp_of(alice))
+    return sent, *answer(alice, bob, sent, ring=False, **sdp_of(bob))
 
 
 @each(both="alice bob", caller="alice", called="bob", nobody="")
@@ -133,14 +122,14 @@ def test_call(s: Scene, nated: str) -> None:
     """Who is behind NAT decides whether media is relayed; requests within the call find back through aliases."""
     alice, bob = two(s, nated)
     sent, _, final = call(alice, bob)
-    ends(alice, bob, sent, final)
+    hang_up(alice, bob, sent, final)
 
 
 @each(udp="udp", tcp="tcp")
 def test_called_ends(s: Scene, over: str) -> None:
     alice, bob = two(s, over=over)
     _, received, final = call(alice, bob)
-    ends(bob, alice, received, final, cseq=1)
+    hang_up(bob, alice, received, final, cseq=1)
 
 
 @each(caller=False, called=True)
@@ -155,57 +144,48 @@ def test_hold(s: Scene, callee: bool) -> None:
     holder.expect(200)
     holder.within("ACK", begun, final, cseq=2, callee=callee)
     held.expect("ACK")
-    ends(alice, bob, sent, final, cseq=3)
+    hang_up(alice, bob, sent, final, cseq=3)
 
 
 @each(ringing=180, progress=183)
 def test_early_media(s: Scene, status: int) -> None:
     """SDP of a provisional reply is rewritten as well."""
     alice, bob = two(s)
-    sent, received = invite(alice, bob, **sdp_of(alice))
+    sent = invite(alice, bob, **sdp_of(alice))
+    received = bob.expect("INVITE")
     bob.reply(received, status, **sdp_of(bob))
     alice.expect(status)
     bob.reply(received, 200, **sdp_of(bob))
     final = alice.expect(200)
     alice.ack(sent, final)
     bob.expect("ACK")
-    ends(alice, bob, sent, final)
+    hang_up(alice, bob, sent, final)
 
 
 @each(udp="udp", tcp="tcp")
 def test_late_offer(s: Scene, over: str) -> None:
     """The offer comes with the 200, the answer with the ACK."""
     alice, bob = two(s, over=over)
-    sent, received = invite(alice, bob)
+    sent = invite(alice, bob)
+    received = bob.expect("INVITE")
     bob.reply(received, 200, **sdp_of(bob))
     final = alice.expect(200)
     alice.within("ACK", sent, final, cseq=1, **sdp_of(alice))
     bob.expect("ACK")
-    ends(alice, bob, sent, final)
+    hang_up(alice, bob, sent, final)
 
 
 @each(busy=486, refused=603)
 def test_refused(s: Scene, status: int) -> None:
     """What was set aside for a call that fails is given back."""
     alice, bob = two(s)
-    sent, received = invite(alice, bob, **sdp_of(alice))
-    bob.reply(received, status)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(status))
+    answer(alice, bob, invite(alice, bob, **sdp_of(alice)), status, ring=False)
 
 
 @each(udp="udp", tcp="tcp")
 def test_cancelled(s: Scene, over: str) -> None:
     alice, bob = two(s, over=over)
-    sent, received = invite(alice, bob, **sdp_of(alice))
-    bob.reply(received, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(received, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, invite(alice, bob, **sdp_of(alice)))
 
 
 @each(update="UPDATE", info="INFO")
@@ -216,4 +196,4 @@ def test_within(s: Scene, method: str) -> None:
     alice.within(method, sent, final, cseq=2, **sdp_of(alice, 2))
     bob.reply(bob.expect(method), 200, **sdp_of(bob, 2))
     alice.expect(200, method)
-    ends(alice, bob, sent, final, cseq=3)
+    hang_up(alice, bob, sent, final, cseq=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit import certificates
+from kit.calls import answer, give_up, hang_up
 from kit.jsonrpc import Datagrams
 from kit.scene import Scene
 from kit.stock import (
@@ -77,13 +78,9 @@ def test_call(s: Scene, who: str) -> None:
     register(bob)
     sent, received, final = answered(alice, bob)
     if who == "caller":
-        alice.within("BYE", sent, final, cseq=2)
-        bob.reply(bob.expect("BYE"), 200)
-        alice.expect(200, "BYE")
+        hang_up(alice, bob, sent, final)
     else:
-        bob.within("BYE", received, final, cseq=1, callee=True)
-        alice.reply(alice.expect("BYE"), 200)
-        bob.expect(200, "BYE")
+        hang_up(bob, alice, received, final, cseq=1)
     note_accounting(s)
 
 
@@ -94,35 +91,21 @@ def test_between_transports(s: Scene, ways: str) -> None:
     alice, bob = phone(s, "alice", one), phone(s, "bob", other)
     register(bob)
     sent, _, final = answered(alice, bob)
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final)
 
 
 @room.one
 def test_busy(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob", over="tls")
     register(bob)
-    sent = invite(alice, bob.name)
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.ack(sent, alice.expect(486))
-    bob.expect("ACK")
+    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
 
 
 @room.one
 def test_cancelled(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob", over="tls")
     register(bob)
-    sent = invite(alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(received, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, invite(alice, bob.name))
 
 
 @room.one
@@ -173,12 +156,6 @@ def test_call_with_password(s: Scene, over: str) -> None:
     subscribers(s, alice, bob)
     signed_in(s, alice, bob)
     sent = call(s, alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 200)
-    final = alice.expect(200, "INVITE")
-    alice.ack(sent, final)
-    bob.expect("ACK")
-    bob.within("BYE", received, final, cseq=1, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    received, final = answer(alice, bob, sent, ring=False)
+    hang_up(bob, alice, received, final, cseq=1)
     note_accounting(s)

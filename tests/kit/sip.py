@@ -40,6 +40,11 @@ class Sip:
         return values[0] if values else ""
 
     @property
+    def received(self) -> bool:
+        """It came from somewhere; else it is one's own."""
+        return bool(self.source[0])
+
+    @property
     def branch(self) -> str:
         return parameter(self.first("Via"), "branch")
 

@@ -20,6 +20,7 @@ import pytest
 from kamailio_py.db.tables import create_sqlite
 
 from .agent import PATIENCE, Agent
+from .calls import answer
 from .digest import authorization, challenge_of
 from .kamcmd import kamcmd
 from .room import Case, Pairs, Room
@@ -162,14 +163,8 @@ def invite(caller: Agent, user: str, *, sdp: bool = True, headers: str = "", **m
 def answered(caller: Agent, called: Agent, headers: str = "") -> tuple[Sip, Sip, Sip]:
     """A call that is set up: the INVITE as sent, as received, and the 200 as the caller got it."""
     sent = invite(caller, called.name, headers=headers)
-    received = called.expect("INVITE")
-    called.reply(received, 180)
-    caller.expect(180)
-    called.reply(received, 200, headers="Content-Type: application/sdp", body=SDP.format(host="127.0.0.1"))
-    final = caller.expect(200)
-    caller.ack(sent, final)
-    called.expect("ACK")
-    return sent, received, final
+    body = SDP.format(host="127.0.0.1")
+    return sent, *answer(caller, called, sent, headers="Content-Type: application/sdp", body=body)
 
 
 def with_credentials(agent: Agent, challenged: Sip, reply: Sip, **changes: Any) -> Sip:
