@@ -6,10 +6,9 @@ import re
 import sqlite3
 from pathlib import Path
 
-from kit.agent import Agent
+from kit.calls import DID, answer, give_up, hang_up, talk
 from kit.room import Room
 from kit.scene import Scene, ask
-from kit.sip import Sip
 
 from kamailio_py.db.tables import create_sqlite
 
@@ -82,17 +81,10 @@ def accounted(s: Scene) -> None:
     connection.close()
 
 
-def call(s: Scene, alice: Agent, bob: Agent, code: int = 200, headers: str = "", ack: str = "") -> tuple[Sip, Sip, Sip]:
-    """INVITE, 180 and a final reply; (the INVITE as sent, as received, the final reply)."""
-    sent = alice.request("INVITE", bob, headers=headers)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    bob.reply(invite, code)
-    final = alice.expect(code)
-    alice.ack(sent, final, headers=ack)
-    bob.expect("ACK")
-    return sent, invite, final
+def call(s: Scene, code: int = 200, ack: str = "") -> None:
+    """INVITE, 180, a final reply and ACK."""
+    alice, bob = s.agents("alice", "bob")
+    answer(alice, bob, alice.request("INVITE", bob), code, ack=ack)
 
 
 FLAGS = "setflag(1); setflag(2); setflag(3); setflag(4);"
@@ -106,10 +98,8 @@ route[answered] {
 def test_answered(s: Scene) -> None:
     """A call with a BYE of the caller."""
     alice, bob = s.agents("alice", "bob")
-    sent, _, final = call(s, alice, bob)
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    sent, _, final = talk(alice, bob)
+    hang_up(alice, bob, sent, final)
     accounted(s)
 
 
@@ -121,10 +111,8 @@ route[callee_ends] {
 def test_callee_ends(s: Scene) -> None:
     """A BYE of the callee: with detect_direction From and To are those of the caller's request."""
     alice, bob = s.agents("alice", "bob")
-    _, invite, final = call(s, alice, bob)
-    bob.within("BYE", invite, final, cseq=2, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    _, received, final = talk(alice, bob)
+    hang_up(bob, alice, received, final)
     accounted(s)
 
 
@@ -133,7 +121,7 @@ route[acknowledged] { setflag(1); setflag(3); record_route(); t_relay(); }
 """)
 def test_acknowledged(s: Scene) -> None:
     """report_ack: an ACK is accounted if it has the flag, too."""
-    call(s, *s.agents("alice", "bob"), ack="X-Account: yes")
+    call(s, ack="X-Account: yes")
     accounted(s)
 
 
@@ -142,7 +130,7 @@ route[busy] {{ {FLAGS} t_relay(); }}
 """)
 def test_busy(s: Scene) -> None:
     """A missed call; the failure itself is not accounted without the flag."""
-    call(s, *s.agents("alice", "bob"), code=486)
+    call(s, code=486)
     accounted(s)
 
 
@@ -150,7 +138,7 @@ def test_busy(s: Scene) -> None:
 route[failed_flag] {{ {FLAGS} setflag(5); t_relay(); }}
 """)
 def test_failed_flag(s: Scene) -> None:
-    call(s, *s.agents("alice", "bob"), code=480)
+    call(s, code=480)
     accounted(s)
 
 
@@ -158,7 +146,7 @@ def test_failed_flag(s: Scene) -> None:
 route[filtered] {{ {FLAGS} setflag(5); t_relay(); }}
 """)
 def test_filtered(s: Scene) -> None:
-    call(s, *s.agents("alice", "bob"), code=404)
+    call(s, code=404)
     accounted(s)
 
 
@@ -166,7 +154,7 @@ def test_filtered(s: Scene) -> None:
 route[nothing] { t_relay(); }
 """)
 def test_nothing(s: Scene) -> None:
-    call(s, *s.agents("alice", "bob"))
+    call(s)
     accounted(s)
 
 
@@ -175,7 +163,7 @@ route[late_flag] { t_newtran(); setflag(1); setflag(3); t_relay(); }
 """)
 def test_late_flag(s: Scene) -> None:
     """A flag that is set when the transaction exists comes too late."""
-    call(s, *s.agents("alice", "bob"))
+    call(s)
     accounted(s)
 
 
@@ -184,16 +172,7 @@ route[cancelled] {{ {FLAGS} setflag(5); t_relay(); }}
 """)
 def test_cancelled(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(invite, 487)
-    alice.ack(sent, alice.expect(487))
-    bob.expect("ACK")
+    give_up(alice, bob, alice.request("INVITE", bob))
     accounted(s)
 
 
@@ -354,7 +333,7 @@ route[legs] {
 }
 """)
 def test_legs(s: Scene) -> None:
-    call(s, *s.agents("alice", "bob"))
+    call(s)
     accounted(s)
 
 
@@ -478,7 +457,7 @@ def test_variables(s: Scene) -> None:
 route[nullable] { setflag(1); $avp(table) = "one"; t_relay(); }
 """)
 def test_nullable(s: Scene) -> None:
-    call(s, *s.agents("alice", "bob"))
+    call(s)
     extra_rows(s)
 
 
@@ -487,7 +466,7 @@ route[prepared] { setflag(9); $avp(table) = "one"; t_newtran(); setflag(1); $avp
 """)
 def test_prepared(s: Scene) -> None:
     """acc_prepare_flag: the accounting flag may be set after the transaction was made."""
-    call(s, *s.agents("alice", "bob"))
+    call(s)
     extra_rows(s)
 
 
@@ -539,13 +518,11 @@ def call_records(s: Scene, wanted: int = 1) -> None:
 route[cdr_call] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; $dlg_var(who) = "me"; t_relay(); }
 """)
 def test_cdr_call(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent, _, final = call(s, alice, bob)
+    sent, _, final = talk(alice, bob)
     alice.listen(0.2)
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final)
     call_records(s)
 
 
@@ -554,8 +531,8 @@ route[cdr_busy] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; t_relay(); }
 """)
 def test_cdr_busy(s: Scene) -> None:
     """A call that was not one has a record without a duration."""
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
-    call(s, *s.agents("alice", "bob"), code=486)
+    s.mask(DID)
+    call(s, code=486)
     call_records(s)
 
 
@@ -564,8 +541,8 @@ route[cdr_expired] { record_route(); $avp(timeout) = 1; dlg_manage(); $dlg_var(c
     t_relay(); }
 """)
 def test_cdr_expired(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
-    call(s, *s.agents("alice", "bob"))
+    s.mask(DID)
+    call(s)
     call_records(s)
 
 
@@ -573,6 +550,6 @@ def test_cdr_expired(s: Scene) -> None:
 route[cdr_skipped] { record_route(); dlg_manage(); $dlg_var(ci) = $ci; $dlg_var(skip) = "yes"; t_relay(); }
 """)
 def test_cdr_skipped(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
-    call(s, *s.agents("alice", "bob"), code=486)
+    s.mask(DID)
+    call(s, code=486)
     call_records(s, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.calls import give_up
 from kit.room import Room
 from kit.scene import Scene
 
@@ -158,16 +159,7 @@ route[CR_RESUMED] { t_relay(); }
 def test_cancelled_relay(s: Scene) -> None:
     """CANCEL after the worker has relayed the INVITE."""
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(invite, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, alice.request("INVITE", bob))
 
 
 @room.case("""

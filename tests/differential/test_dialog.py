@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from kit.agent import Agent
+from kit.calls import DID, answer, give_up, hang_up, talk, within
 from kit.kamcmd import kamcmd
 from kit.room import Room
 from kit.scene import Scene, ask
@@ -77,25 +78,10 @@ def rpc(s: Scene, *words: str) -> None:
     s.note(f"{' '.join(words)}:\n{text}")
 
 
-def call(s: Scene, alice: Agent, bob: Agent, headers: str = "", ack: bool = True) -> tuple[Sip, Sip, Sip]:
+def call(s: Scene, alice: Agent, bob: Agent) -> tuple[Sip, Sip, Sip]:
     """A call that is answered; (the INVITE as sent, as received, the 200)."""
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
-    sent = alice.request("INVITE", bob, headers=headers)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    bob.reply(invite, 200)
-    final = alice.expect(200)
-    if ack:
-        alice.ack(sent, final)
-        bob.expect("ACK")
-    return sent, invite, final
-
-
-def hang_up(alice: Agent, bob: Agent, sent: Sip, final: Sip) -> None:
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    s.mask(DID)
+    return talk(alice, bob)
 
 
 @room.case("""
@@ -117,13 +103,9 @@ route[callee_bye] { record_route(); dlg_manage(); t_relay(); }
 """)
 def test_callee_bye(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
-    _, invite, final = call(s, alice, bob)
-    bob.within("INFO", invite, final, cseq=5, callee=True)
-    alice.reply(alice.expect("INFO"), 200)
-    bob.expect(200, "INFO")
-    bob.within("BYE", invite, final, cseq=6, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    _, received, final = call(s, alice, bob)
+    within(bob, alice, "INFO", received, final, cseq=5)
+    hang_up(bob, alice, received, final, cseq=6)
 
 
 @room.case("""
@@ -142,30 +124,18 @@ route[busy] {
 }
 """)
 def test_busy(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    bob.reply(bob.expect("INVITE"), 486)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(486))
+    answer(alice, bob, alice.request("INVITE", bob), 486, ring=False)
 
 
 @room.case("""
 route[cancelled] { record_route(); dlg_manage(); $dlg_var(a) = "c"; t_relay(); }
 """)
 def test_cancelled(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    alice.expect(200, "CANCEL")
-    bob.reply(bob.expect("CANCEL"), 200)
-    bob.reply(invite, 487)
-    alice.ack(sent, alice.expect(487))
-    bob.expect("ACK")
+    give_up(alice, bob, alice.request("INVITE", bob))
 
 
 @room.case("""
@@ -181,7 +151,7 @@ def test_local_reply(s: Scene) -> None:
 route[no_answer] { record_route(); dlg_manage(); $dlg_var(a) = "n"; t_relay(); }
 """)
 def test_no_answer(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
     bob.expect("INVITE")
@@ -193,8 +163,14 @@ route[no_ack] { record_route(); dlg_manage(); $dlg_var(a) = "x"; t_relay(); }
 """)
 def test_no_ack(s: Scene) -> None:
     """A BYE comes while the ACK never did."""
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent, _, final = call(s, alice, bob, ack=False)
+    sent = alice.request("INVITE", bob)
+    received = bob.expect("INVITE")
+    bob.reply(received, 180)
+    alice.expect(180)
+    bob.reply(received, 200)
+    final = alice.expect(200)
     hang_up(alice, bob, sent, final)
 
 
@@ -232,10 +208,8 @@ route[bye_all] { record_route(); dlg_manage(); $dlg_var(a) = "y"; t_relay(); }
 def test_bye_all(s: Scene) -> None:
     """dlg_bye() of a request within the dialog, after requests of both sides counted up."""
     alice, bob = s.agents("alice", "bob")
-    sent, invite, final = call(s, alice, bob)
-    bob.within("INFO", invite, final, cseq=40, callee=True)
-    alice.reply(alice.expect("INFO"), 200)
-    bob.expect(200, "INFO")
+    sent, received, final = call(s, alice, bob)
+    within(bob, alice, "INFO", received, final, cseq=40)
     alice.within("INFO", sent, final, cseq=7, headers="X-Do: bye all")
     alice.reply(alice.expect("BYE"), 200)
     bob.reply(bob.expect("BYE"), 200)
@@ -438,14 +412,13 @@ def test_manage_within(s: Scene) -> None:
     """dlg_manage() finds the dialog of a request without the Route."""
     alice, bob = s.agents("alice", "bob")
     sent, _, final = call(s, alice, bob)
-    request = alice.request("INFO", bob, call_id=sent.call_id, to_tag="tag-bob", cseq=2)
+    alice.request("INFO", bob, call_id=sent.call_id, to_tag="tag-bob", cseq=2)
     bob.reply(bob.expect("INFO"), 200)
     alice.expect(200, "INFO")
     alice.request("INFO", bob, call_id=sent.call_id, to_tag="tag-bob", cseq=3, headers="X-Manage: 1\nX-Ruri: 1")
     bob.reply(bob.expect("INFO"), 200)
     alice.expect(200, "INFO")
     hang_up(alice, bob, sent, final)
-    assert request
 
 
 @room.case("""
@@ -454,16 +427,13 @@ route[reinvite] { record_route(); dlg_manage(); t_relay(); }
 def test_reinvite(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     sent, _, final = call(s, alice, bob)
-    again = alice.within("INVITE", sent, final, cseq=2, headers="Contact: <sip:moved@example.test>")
+    alice.within("INVITE", sent, final, cseq=2, headers="Contact: <sip:moved@example.test>")
     invite = bob.expect("INVITE")
     bob.reply(invite, 200)
     second = alice.expect(200)
     alice.within("ACK", sent, second, cseq=2)
     bob.expect("ACK")
-    assert again
-    alice.within("BYE", sent, final, cseq=3)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final, cseq=3)
 
 
 @room.case(
@@ -568,11 +538,7 @@ def test_realtime(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     sent, _, final = call(s, alice, bob)
     noted(s, 1)
-    alice.within("INFO", sent, final, cseq=2)
-    bob.reply(bob.expect("INFO"), 200)
-    alice.expect(200, "INFO")
+    within(alice, bob, "INFO", sent, final)
     noted(s, 1)
-    alice.within("BYE", sent, final, cseq=3)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    hang_up(alice, bob, sent, final, cseq=3)
     noted(s, 0)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from kit.agent import Agent
+from kit.calls import answer, exchange
 from kit.kamcmd import kamcmd
 from kit.name_server import NameServer
 from kit.room import Room
@@ -74,9 +76,7 @@ def test_service(s: Scene) -> None:
     domain = Domain(s)
     domain.service(bob)
     for _ in range(2):
-        alice.request("MESSAGE", uri=domain.uri())
-        bob.reply(bob.expect("MESSAGE"), 200)
-        alice.expect(200)
+        exchange(alice, bob, uri=domain.uri())
         domain.note_asked()
 
 
@@ -87,9 +87,7 @@ def test_with_port(s: Scene) -> None:
     domain.service(alice)
     domain.host(bob, "@")
     domain.has("@", "A 127.0.0.1")
-    alice.request("MESSAGE", uri=domain.uri(rest=f":{bob.port}"))
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri(rest=f":{bob.port}"))
     domain.note_asked()
 
 
@@ -126,9 +124,7 @@ def test_second_host(s: Scene) -> None:
     domain = Domain(s)
     domain.has("_sip._udp.@", "SRV 1 1 5060 none.@", f"SRV 2 1 {bob.port} bob.@")
     domain.host(bob)
-    alice.request("MESSAGE", uri=domain.uri())
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri())
     domain.note_asked()
 
 
@@ -138,9 +134,7 @@ def test_over_tcp(s: Scene) -> None:
     alice, bob = s.agent("alice"), s.stream("bob")
     domain = Domain(s)
     domain.service(bob, service="_sip._tcp")
-    alice.request("MESSAGE", uri=domain.uri(rest=";transport=tcp"))
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri(rest=";transport=tcp"))
     domain.note_asked()
 
 
@@ -183,9 +177,7 @@ def test_aliases(s: Scene) -> None:
     domain.has("one.@", "CNAME two.@")
     domain.has("two.@", "CNAME bob.@")
     for name in ("one", "two", "bob"):
-        alice.request("MESSAGE", uri=domain.uri(f"{name}.@", f":{bob.port}"))
-        bob.reply(bob.expect("MESSAGE"), 200)
-        alice.expect(200)
+        exchange(alice, bob, uri=domain.uri(f"{name}.@", f":{bob.port}"))
         domain.note_asked()
 
 
@@ -195,9 +187,7 @@ def test_said_along(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     domain = Domain(s)
     domain.has("_sip._udp.@", f"SRV 1 1 {bob.port} bob.@", "+bob.@ A 127.0.0.1", "+stranger.@ A 127.0.0.1")
-    alice.request("MESSAGE", uri=domain.uri())
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri())
     domain.note_asked()
     alice.request("MESSAGE", uri=domain.uri("stranger.@", f":{bob.port}"))
     alice.expect(478)
@@ -211,9 +201,7 @@ def test_short_name(s: Scene) -> None:
     domain = Domain(s)
     ZONE.zone[f"{domain.name}.search.test"] = ["A 127.0.0.1"]
     for _ in range(2):
-        alice.request("MESSAGE", uri=domain.uri(rest=f":{bob.port}"))
-        bob.reply(bob.expect("MESSAGE"), 200)
-        alice.expect(200)
+        exchange(alice, bob, uri=domain.uri(rest=f":{bob.port}"))
     s.note(str([question for question in ZONE.asked if domain.name in question]))
 
 
@@ -228,9 +216,7 @@ def test_no_answer(s: Scene) -> None:
     domain.note_asked()
     domain.has("long.@", "A 127.0.0.1")
     ZONE.truncated.add(domain.full("long.@"))
-    alice.request("MESSAGE", uri=domain.uri("long.@", f":{bob.port}"))
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri("long.@", f":{bob.port}"))
     domain.note_asked()
     ZONE.silent.add(domain.full("silent.@"))
     alice.request("MESSAGE", uri=domain.uri("silent.@", f":{bob.port}"))
@@ -243,9 +229,7 @@ def test_stateless(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     domain = Domain(s)
     domain.service(bob)
-    alice.request("MESSAGE", uri=domain.uri())
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=domain.uri())
     alice.request("MESSAGE", uri=domain.uri("none.@"))
     alice.expect(500)
     domain.note_asked()
@@ -338,9 +322,7 @@ def both_ways(s: Scene, prefer: str) -> tuple[Domain, Agent, Agent]:
 
 def reaches(s: Scene, domain: Domain, agent: Agent, rest: str = "") -> None:
     alice = s.agent(f"alice-{len(s._agents)}")
-    alice.request("MESSAGE", uri=domain.uri(rest=rest))
-    agent.reply(agent.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, agent, uri=domain.uri(rest=rest))
     domain.note_asked()
 
 
@@ -399,16 +381,30 @@ FAILOVER = "use_dns_failover=yes\n"
 failover = Room("dns_failover", listen=("tcp:127.0.0.1", "udp:127.0.0.2"), globals_=FAILOVER, modules="uac")
 
 
-def stops(agent: Agent, status: int = 503) -> None:
-    agent.reply(agent.expect("MESSAGE"), status)
+def two_places(s: Scene) -> tuple[Domain, Agent, Agent, Agent]:
+    """A domain, alice, who asks, and its two places: bob, preferred, and carol."""
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    domain = Domain(s)
+    domain.service(bob, carol)
+    return domain, alice, bob, carol
+
+
+def stops(agent: Agent, status: int = 503, headers: str = "") -> None:
+    agent.reply(agent.expect("MESSAGE"), status, headers=headers)
+
+
+def passes_on(alice: Agent, bob: Agent, carol: Agent, headers: str = "", **request: Any) -> None:
+    """A request of alice's: bob says 503, with these headers, and carol answers."""
+    alice.request("MESSAGE", **request)
+    stops(bob, headers=headers)
+    carol.reply(carol.expect("MESSAGE"), 200)
+    alice.expect(200)
 
 
 @failover.case(case("unavailable"), retransmissions=True)
 def test_unavailable(s: Scene) -> None:
     """A 503 sends the request on to the next place."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob)
     domain.note_asked()
@@ -419,9 +415,7 @@ def test_unavailable(s: Scene) -> None:
 
 @failover.case(case("all_unavailable"))
 def test_all_unavailable(s: Scene) -> None:
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob)
     stops(carol)
@@ -431,9 +425,7 @@ def test_all_unavailable(s: Scene) -> None:
 @failover.case(case("other_failures"))
 def test_other_failures(s: Scene) -> None:
     """Any other reply is an answer."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, _ = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob, 500)
     alice.expect(500)
@@ -443,9 +435,7 @@ def test_other_failures(s: Scene) -> None:
 @failover.case(case("silent"))
 def test_silent(s: Scene) -> None:
     """No reply in time: the next place is tried."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     bob.expect("MESSAGE")
     carol.reply(carol.expect("MESSAGE"), 200)
@@ -460,18 +450,11 @@ def test_silent(s: Scene) -> None:
 )
 def test_calls(s: Scene) -> None:
     """A call that its first place cannot take; the routes that were armed are those of the second, too."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     invite = alice.request("INVITE", uri=domain.uri())
     bob.reply(bob.expect("INVITE"), 503)
     bob.expect("ACK")
-    got = carol.expect("INVITE")
-    carol.reply(got, 180)
-    alice.expect(180)
-    carol.reply(got, 486)
-    carol.expect("ACK")
-    alice.ack(invite, alice.expect(486))
+    answer(alice, carol, invite, 486)
 
 
 @failover.case(case("only_tcp_there"))
@@ -483,43 +466,34 @@ def test_only_tcp_there(s: Scene) -> None:
     reaches(s, domain, carol)
 
 
-@failover.case(case("refused_connection"))
-def test_refused_connection(s: Scene) -> None:
+def second_of_two(s: Scene) -> None:
     """A place that refuses the connection cannot be sent to."""
     alice, bob, carol = s.agent("alice"), s.stream("bob"), s.stream("carol")
     domain = Domain(s)
     domain.service(bob, carol, service="_sip._tcp")
     domain.has("bob.@", "A 127.0.0.77")
-    alice.request("MESSAGE", uri=domain.uri(rest=";transport=tcp"))
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, carol, uri=domain.uri(rest=";transport=tcp"))
+
+
+@failover.case(case("refused_connection"))
+def test_refused_connection(s: Scene) -> None:
+    second_of_two(s)
 
 
 @failover.case('route[one_more_stateless] { if (!forward()) { sl_send_reply("500", "not sent"); } }')
 def test_one_more_stateless(s: Scene) -> None:
-    alice, bob, carol = s.agent("alice"), s.stream("bob"), s.stream("carol")
-    domain = Domain(s)
-    domain.service(bob, carol, service="_sip._tcp")
-    domain.has("bob.@", "A 127.0.0.77")
-    alice.request("MESSAGE", uri=domain.uri(rest=";transport=tcp"))
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    second_of_two(s)
 
 
 @failover.case("route[not_wanted] { t_set_disable_failover(1); t_relay(); }")
 def test_not_wanted(s: Scene) -> None:
     """The flag is one of INVITEs: it does nothing for other requests that have no transaction yet."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     invite = alice.request("INVITE", uri=domain.uri())
     bob.reply(bob.expect("INVITE"), 503)
     bob.expect("ACK")
     alice.ack(invite, alice.expect(500))
-    alice.request("MESSAGE", uri=domain.uri())
-    stops(bob)
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    passes_on(alice, bob, carol, uri=domain.uri())
 
 
 @failover.case(
@@ -532,13 +506,8 @@ def test_not_wanted(s: Scene) -> None:
 )
 def test_relay_flags(s: Scene) -> None:
     """Flags of t_relay_to() do nothing without a next hop."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
-    alice.request("MESSAGE", uri=domain.uri(), headers="X-Flags: 4")
-    stops(bob)
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    domain, alice, bob, carol = two_places(s)
+    passes_on(alice, bob, carol, uri=domain.uri(), headers="X-Flags: 4")
     alice.request("MESSAGE", uri=domain.uri(), headers="X-Flags: t_newtran")
     stops(bob)
     alice.expect(500)
@@ -546,17 +515,13 @@ def test_relay_flags(s: Scene) -> None:
     alice.expect(478)
     invite = alice.request("INVITE", uri=domain.uri(), headers="X-Flags: 1")
     alice.expect(100)
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.ack(invite, alice.expect(486))
-    bob.expect("ACK")
+    answer(alice, bob, invite, 486, ring=False)
 
 
 @failover.case(case("from_which_socket"))
 def test_from_which_socket(s: Scene) -> None:
     """The first request goes out from where it came in, the next from the server's choice."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     got = bob.expect("MESSAGE")
     s.note(f"from {got.source[0]}")
@@ -576,9 +541,7 @@ uncached = Room("dns_uncached", globals_="use_dns_cache=no\nrev_dns=yes\ndns=yes
 def test_hosts_file(s: Scene) -> None:
     """Without the cache addresses are the machine's resolver's business, which looks into /etc/hosts."""
     alice, bob = s.agents("alice", "bob")
-    alice.request("MESSAGE", uri=f"sip:{s.name}@in-hosts.test:{bob.port}")
-    bob.reply(bob.expect("MESSAGE"), 200)
-    alice.expect(200)
+    exchange(alice, bob, uri=f"sip:{s.name}@in-hosts.test:{bob.port}")
 
 
 @uncached.case(case("asked_again"))
@@ -587,9 +550,7 @@ def test_asked_again(s: Scene) -> None:
     domain = Domain(s)
     domain.service(bob)
     for _ in range(2):
-        alice.request("MESSAGE", uri=domain.uri())
-        bob.reply(bob.expect("MESSAGE"), 200)
-        alice.expect(200)
+        exchange(alice, bob, uri=domain.uri())
         domain.note_asked()
 
 
@@ -639,9 +600,7 @@ def blocked(s: Scene, *agents: Agent) -> None:
 @reparsed.case(case("built_anew"))
 def test_built_anew(s: Scene) -> None:
     """The request is built again from the one received, and goes out from where that came in."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     alice.request("MESSAGE", uri=domain.uri())
     bob.expect("MESSAGE")
     got = carol.expect("MESSAGE")
@@ -654,27 +613,17 @@ def test_built_anew(s: Scene) -> None:
 @reparsed.case(case("retry_after"))
 def test_retry_after(s: Scene) -> None:
     """Who answers 503 is left alone: for as long as it says, within limits, and for a time of ours if it does not."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     for after in ("", "Retry-After: 5", "Retry-After: 25 (busy);duration=9", "Retry-After: 99", "Retry-After: soon"):
-        alice.request("MESSAGE", uri=domain.uri())
-        bob.reply(bob.expect("MESSAGE"), 503, headers=after)
-        carol.reply(carol.expect("MESSAGE"), 200)
-        alice.expect(200)
+        passes_on(alice, bob, carol, after, uri=domain.uri())
         blocked(s, bob, carol)
 
 
 @reparsed.case(case("left_alone"))
 def test_left_alone(s: Scene) -> None:
     """A place that is blocked is passed over at once."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
-    alice.request("MESSAGE", uri=domain.uri())
-    bob.reply(bob.expect("MESSAGE"), 503)
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    domain, alice, bob, carol = two_places(s)
+    passes_on(alice, bob, carol, uri=domain.uri())
     alice.request("MESSAGE", uri=domain.uri())
     carol.reply(carol.expect("MESSAGE"), 503)
     alice.expect(500)
@@ -686,9 +635,7 @@ def test_left_alone(s: Scene) -> None:
 @reparsed.case(case("call_without_answer"))
 def test_call_without_answer(s: Scene) -> None:
     """A call nobody answers: both places are tried, and blocked."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
+    domain, alice, bob, carol = two_places(s)
     invite = alice.request("INVITE", uri=domain.uri())
     bob.expect("INVITE")
     carol.expect("INVITE")
@@ -723,10 +670,7 @@ def test_other_transport(s: Scene) -> None:
     """Once the places of one transport are used up, those of the next NAPTR record are tried."""
     domain, bob, carol = both_ways(s, "udp")
     alice = s.agent("alice")
-    alice.request("MESSAGE", uri=domain.uri())
-    stops(bob)
-    carol.reply(carol.expect("MESSAGE"), 200)
-    alice.expect(200)
+    passes_on(alice, bob, carol, uri=domain.uri())
     domain.note_asked()
     alice.request("MESSAGE", uri=domain.uri())
     carol.reply(carol.expect("MESSAGE", timeout=2), 200)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 
 import pytest
+from kit.agent import Agent
+from kit.calls import answer, hang_up
 from kit.room import Room
 from kit.scene import Scene
 
@@ -59,17 +61,11 @@ onreply_route[{0}] {{ xlog("L_NOTICE", "$rs of $rm from $si over $pr\\n"); }}
 """
 
 
-def call(alice: object, bob: object) -> None:
-    invite = alice.request("INVITE", bob)  # type: ignore[attr-defined]
-    alice.expect(100)  # type: ignore[attr-defined]
-    got = bob.expect("INVITE")  # type: ignore[attr-defined]
-    bob.reply(got, 200)  # type: ignore[attr-defined]
-    ok = alice.expect(200)  # type: ignore[attr-defined]
-    alice.ack(invite, ok)  # type: ignore[attr-defined]
-    bob.expect("ACK")  # type: ignore[attr-defined]
-    bob.within("BYE", got, ok, cseq=2, callee=True)  # type: ignore[attr-defined]
-    alice.reply(alice.expect("BYE"), 200)  # type: ignore[attr-defined]
-    bob.expect(200, "BYE")  # type: ignore[attr-defined]
+def call(alice: Agent, bob: Agent) -> None:
+    sent = alice.request("INVITE", bob)
+    alice.expect(100)
+    received, final = answer(alice, bob, sent, ring=False)
+    hang_up(bob, alice, received, final)
 
 
 @room.case(CALL.format("call_over_ipv6"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from kit.agent import Agent
+from kit.calls import answer, give_up, hang_up, within
 from kit.room import Room
 from kit.scene import Scene
 from kit.sip import Sip
@@ -24,7 +26,7 @@ onreply_route {
 )
 
 
-def answer(name: str) -> str:
+def ok(name: str) -> str:
     """A route that says 200."""
     return f'route[{name}] {{ sl_send_reply("200", "OK"); }}'
 
@@ -60,7 +62,7 @@ def test_plain(s: Scene) -> None:
     alice.expect(200)
 
 
-@room.case(answer("several_in_one_segment"))
+@room.case(ok("several_in_one_segment"))
 def test_several_in_one_segment(s: Scene) -> None:
     alice = s.stream("alice")
     texts = [alice.request(method, body="x" * n, send=False).text for n, method in
@@ -70,7 +72,7 @@ def test_several_in_one_segment(s: Scene) -> None:
         alice.expect(200, method)
 
 
-@room.case(answer("one_in_many_segments"))
+@room.case(ok("one_in_many_segments"))
 def test_one_in_many_segments(s: Scene) -> None:
     alice = s.stream("alice")
     pieces(alice, alice.request("INFO", body="some text\r\n\r\nmore", send=False).text, 37)
@@ -85,7 +87,7 @@ def test_one_in_many_segments(s: Scene) -> None:
     alice.expect(200)
 
 
-@room.case(answer("keepalives"))
+@room.case(ok("keepalives"))
 def test_keepalives(s: Scene) -> None:
     """Two empty lines are answered with one, wherever they come between messages; single ones are not."""
     alice = s.stream("alice")
@@ -116,7 +118,7 @@ def framed(alice: StreamAgent, old: str, new: str, body: str = "") -> None:
     alice.send(text.replace(old, new))
 
 
-@room.case(answer("length_spellings"))
+@room.case(ok("length_spellings"))
 def test_length_spellings(s: Scene) -> None:
     """How Content-Length may be written."""
     alice = s.stream("alice")
@@ -138,7 +140,7 @@ def refusal(name: str, old: str, new: str, body: str = "") -> None:
         still_open(alice)
 
     steps.__name__ = name
-    globals()[name] = room.case(answer(name.removeprefix("test_")))(steps)
+    globals()[name] = room.case(ok(name.removeprefix("test_")))(steps)
 
 
 refusal("test_no_length", "Content-Length: 0\r\n", "")
@@ -152,7 +154,7 @@ refusal("test_bad_header", "Max-Forwards: 70", "nonsense")
 refusal("test_too_long", "Max-Forwards: 70", "X: " + "y" * 20000)
 
 
-@room.case(answer("not_sip"))
+@room.case(ok("not_sip"))
 def test_not_sip(s: Scene) -> None:
     """Another protocol is passed over, the connection stays."""
     alice = s.stream("alice")
@@ -208,55 +210,35 @@ onreply_route[{0}] {{ xlog("L_NOTICE", "$rs of $rm over $pr\\n"); }}
 """
 
 
-def call(s: Scene, alice: object, bob: object) -> None:
+def call(alice: Agent, bob: Agent) -> None:
     """A whole call; within it both ends send."""
-    invite = alice.request("INVITE", bob, body="v=0\r\n")  # type: ignore[attr-defined]
-    alice.expect(100)  # type: ignore[attr-defined]
-    got = bob.expect("INVITE")  # type: ignore[attr-defined]
-    bob.reply(got, 180)  # type: ignore[attr-defined]
-    alice.expect(180)  # type: ignore[attr-defined]
-    bob.reply(got, 200, body="v=0\r\n")  # type: ignore[attr-defined]
-    ok = alice.expect(200)  # type: ignore[attr-defined]
-    alice.ack(invite, ok)  # type: ignore[attr-defined]
-    bob.expect("ACK")  # type: ignore[attr-defined]
-    bob.within("INFO", got, ok, cseq=7, callee=True)  # type: ignore[attr-defined]
-    alice.reply(alice.expect("INFO"), 200)  # type: ignore[attr-defined]
-    bob.expect(200, "INFO")  # type: ignore[attr-defined]
-    alice.within("BYE", invite, ok, cseq=2)  # type: ignore[attr-defined]
-    bob.reply(bob.expect("BYE"), 200)  # type: ignore[attr-defined]
-    alice.expect(200, "BYE")  # type: ignore[attr-defined]
+    sent = alice.request("INVITE", bob, body="v=0\r\n")
+    alice.expect(100)
+    received, final = answer(alice, bob, sent, body="v=0\r\n")
+    within(bob, alice, "INFO", received, final, cseq=7)
+    hang_up(alice, bob, sent, final)
 
 
 @room.case(CALL.format("call_over_tcp"))
 def test_call_over_tcp(s: Scene) -> None:
-    call(s, *s.streams("alice", "bob"))
+    call(*s.streams("alice", "bob"))
 
 
 @room.case(CALL.format("call_tcp_to_udp"))
 def test_call_tcp_to_udp(s: Scene) -> None:
     """Two Record-Routes; replies over the connection of the INVITE; a request to the caller opens one of its own."""
-    call(s, s.stream("alice"), s.agent("bob"))
+    call(s.stream("alice"), s.agent("bob"))
 
 
 @room.case(CALL.format("call_udp_to_tcp"))
 def test_call_udp_to_tcp(s: Scene) -> None:
-    call(s, s.agent("alice"), s.stream("bob"))
+    call(s.agent("alice"), s.stream("bob"))
 
 
 @room.case(CALL.format("canceled_tcp"))
 def test_canceled_tcp(s: Scene) -> None:
     alice, bob = s.streams("alice", "bob")
-    invite = alice.request("INVITE", bob)
-    got = bob.expect("INVITE")
-    bob.reply(got, 180)
-    alice.expect(180)
-    alice.cancel(invite)
-    alice.expect(200, "CANCEL")
-    cancel = bob.expect("CANCEL")
-    bob.reply(cancel, 200)
-    bob.reply(got, 487)
-    bob.expect("ACK")
-    alice.ack(invite, alice.expect(487))
+    give_up(alice, bob, alice.request("INVITE", bob))
 
 
 @room.case("""
@@ -265,11 +247,7 @@ failure_route[busy_tcp] { xlog("L_NOTICE", "failed with $T_reply_code over $pr\\
 """)
 def test_busy_tcp(s: Scene) -> None:
     alice, bob = s.streams("alice", "bob")
-    invite = alice.request("INVITE", bob)
-    got = bob.expect("INVITE")
-    bob.reply(got, 486)
-    bob.expect("ACK")
-    alice.ack(invite, alice.expect(486))
+    answer(alice, bob, alice.request("INVITE", bob), 486, ring=False)
 
 
 @room.case(

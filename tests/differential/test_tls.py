@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from kit import certificates
+from kit.agent import Agent
+from kit.calls import answer, hang_up
 from kit.room import Room
 from kit.scene import Scene
 
@@ -140,34 +142,26 @@ onreply_route[{0}] {{ xlog("L_NOTICE", "$rs of $rm over $pr\\n"); }}
 """
 
 
-def call(s: Scene, alice: object, bob: object) -> None:
-    invite = alice.request("INVITE", bob, body="v=0\r\n")  # type: ignore[attr-defined]
-    alice.expect(100)  # type: ignore[attr-defined]
-    got = bob.expect("INVITE")  # type: ignore[attr-defined]
-    bob.reply(got, 180)  # type: ignore[attr-defined]
-    alice.expect(180)  # type: ignore[attr-defined]
-    bob.reply(got, 200, body="v=0\r\n")  # type: ignore[attr-defined]
-    ok = alice.expect(200)  # type: ignore[attr-defined]
-    alice.ack(invite, ok)  # type: ignore[attr-defined]
-    bob.expect("ACK")  # type: ignore[attr-defined]
-    alice.within("BYE", invite, ok, cseq=2)  # type: ignore[attr-defined]
-    bob.reply(bob.expect("BYE"), 200)  # type: ignore[attr-defined]
-    alice.expect(200, "BYE")  # type: ignore[attr-defined]
+def call(alice: Agent, bob: Agent) -> None:
+    sent = alice.request("INVITE", bob, body="v=0\r\n")
+    alice.expect(100)
+    _, final = answer(alice, bob, sent, body="v=0\r\n")
+    hang_up(alice, bob, sent, final)
 
 
 @room.case(CALL.format("call_over_tls"))
 def test_call_over_tls(s: Scene) -> None:
-    call(s, s.tls("alice"), s.tls("bob"))
+    call(s.tls("alice"), s.tls("bob"))
 
 
 @room.case(CALL.format("call_tls_to_udp"))
 def test_call_tls_to_udp(s: Scene) -> None:
-    call(s, s.tls("alice"), s.agent("bob"))
+    call(s.tls("alice"), s.agent("bob"))
 
 
 @room.case(CALL.format("call_udp_to_tls"))
 def test_call_udp_to_tls(s: Scene) -> None:
-    call(s, s.agent("alice"), s.tls("bob"))
+    call(s.agent("alice"), s.tls("bob"))
 
 
 @room.case('route[told] { sl_send_reply("200", "ok"); }')

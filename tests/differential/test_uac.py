@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.calls import DID, answer, give_up, hang_up, talk, within
 from kit.digest import digest, proven
 from kit.room import Room
 from kit.scene import Scene
@@ -80,23 +81,12 @@ if (has_totag() && $rU != "fence") {
 )
 
 
-def call(s: Scene, callee_bye: bool = False) -> None:
+def call(s: Scene) -> None:
     """INVITE, answer, ACK, a request of each side, BYE."""
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    bob.reply(invite, 200)
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
-    bob.within("INFO", invite, final, cseq=2, callee=True)
-    alice.reply(alice.expect("INFO"), 200)
-    bob.expect(200, "INFO")
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    sent, received, final = talk(alice, bob)
+    within(bob, alice, "INFO", received, final)
+    hang_up(alice, bob, sent, final)
 
 
 @room.case("""
@@ -107,15 +97,8 @@ route[replace_from] {
 def test_replace_from(s: Scene) -> None:
     """From is another for the callee, in both directions and in replies."""
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 200)
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
-    alice.within("BYE", sent, final, cseq=2)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    sent, _, final = talk(alice, bob, ring=False)
+    hang_up(alice, bob, sent, final)
 
 
 @room.case("""
@@ -265,21 +248,13 @@ route[in_dialog] {
 """)
 def test_in_dialog(s: Scene) -> None:
     """With restore_dlg the dialog keeps the addresses, display names as well."""
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 200)
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
+    sent, received, final = talk(alice, bob, ring=False)
     alice.within("INVITE", sent, final, cseq=2)
-    again = bob.expect("INVITE")
-    bob.reply(again, 488)
+    bob.reply(bob.expect("INVITE"), 488)
     alice.ack(sent, alice.expect(488))
-    bob.within("BYE", invite, final, cseq=2, callee=True)
-    alice.reply(alice.expect("BYE"), 200)
-    bob.expect(200, "BYE")
+    hang_up(bob, alice, received, final)
 
 
 @dialogs.case("""
@@ -289,7 +264,7 @@ route[before_dialog] {
 """)
 def test_before_dialog(s: Scene) -> None:
     """Without a dialog the addresses travel in Record-Route; replies show what the AVP says."""
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     call(s)
 
 
@@ -299,11 +274,7 @@ route[sequential] { record_route(); uac_replace_from("Name", ""); uac_replace_to
 def test_sequential(s: Scene) -> None:
     """A re-INVITE carries on what the Route says."""
     alice, bob = s.agents("alice", "bob")
-    sent = alice.request("INVITE", bob)
-    bob.reply(bob.expect("INVITE"), 200)
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
+    sent, _, final = talk(alice, bob, ring=False)
     alice.within("INVITE", sent, final, cseq=2)
     bob.reply(bob.expect("INVITE"), 488)
     alice.ack(sent, alice.expect(488))
@@ -331,7 +302,7 @@ route[numbers] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
 """)
 def test_numbers(s: Scene) -> None:
     """Where a challenge was answered, the callee sees higher CSeq numbers than the caller sends."""
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     s.mask(r'response="[^"]*"')
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob, cseq=9)
@@ -339,38 +310,20 @@ def test_numbers(s: Scene) -> None:
     bob.expect("ACK")
     bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
     bob.expect("ACK")
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 200)
-    final = alice.expect(200)
-    alice.ack(sent, final)
-    bob.expect("ACK")
-    alice.within("INFO", sent, final, cseq=10)
-    bob.reply(bob.expect("INFO"), 200)
-    alice.expect(200, "INFO")
-    bob.within("INFO", invite, final, cseq=7, callee=True)
-    alice.reply(alice.expect("INFO"), 200)
-    bob.expect(200, "INFO")
-    alice.within("BYE", sent, final, cseq=11)
-    bob.reply(bob.expect("BYE"), 200)
-    alice.expect(200, "BYE")
+    received, final = answer(alice, bob, sent, ring=False)
+    within(alice, bob, "INFO", sent, final, cseq=10)
+    within(bob, alice, "INFO", received, final, cseq=7)
+    hang_up(alice, bob, sent, final, cseq=11)
 
 
 @dialogs.case("""
 route[numbers_cancel] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
 """)
 def test_numbers_cancel(s: Scene) -> None:
-    s.mask(r"did=[0-9a-f]+\.[0-9a-f]+")
+    s.mask(DID)
     s.mask(r'response="[^"]*"')
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
     bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
     bob.expect("ACK")
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
-    alice.cancel(sent)
-    bob.reply(bob.expect("CANCEL"), 200)
-    alice.expect(200, "CANCEL")
-    bob.reply(invite, 487)
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(487))
+    give_up(alice, bob, sent)
