@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from kamailio_py.clock import Clock
@@ -37,6 +38,7 @@ class DnsCache:
         self.clock = clock
         self.servers = servers
         self._kept: KeptTable | None = None
+        self._ttl = 0
 
     def create(self, shm: SharedMemory) -> None:
         """Make its place in shared memory; before forking."""
@@ -94,6 +96,15 @@ class DnsCache:
         logger.warn(f'CNAME chain too long or recursive CNAMEs ("{name}")')
         return None
 
+    @contextmanager
+    def keeping(self, seconds: int) -> Iterator[None]:
+        """Meanwhile this process keeps records for so long, whatever they say and the limits are; 0: as ever."""
+        self._ttl = seconds
+        try:
+            yield
+        finally:
+            self._ttl = 0
+
     def _ask(self, kind: str, name: str) -> dict[str, DnsEntry]:
         """Ask for it, and keep what the answer says of it; what there was no room for, by key."""
         sets = self.servers.ask(name, kind)
@@ -113,7 +124,7 @@ class DnsCache:
             ttl = max(seconds, cfg.dns_cache_min_ttl)
             if cfg.dns_cache_max_ttl >= 0:
                 ttl = min(ttl, max(cfg.dns_cache_max_ttl, cfg.dns_cache_min_ttl))
-            record.expires = now + ttl * 1000
+            record.expires = now + (self._ttl or ttl) * 1000
         if found.type == "SRV":
             found.records.sort(key=rank)
         expires = max(record.expires for record in found.records)

@@ -116,9 +116,16 @@ class Places:
         """Whether further addresses are tried when one fails; that needs the cache."""
         return bool(self.cfg.use_dns_failover) and self.cache.enabled
 
+    def first(self, name: str, port: int, proto: str) -> Place | None:
+        """The only place of a host name where nothing else will be tried, failover or not."""
+        return self.next(self._walk(name, port, proto, False))
+
     def start(self, name: str, port: int, proto: str) -> Walk:
         """The walk for a host name; no port is 0, no transport is ""."""
-        failover, naptr = self.failover, self.cfg.dns_try_naptr
+        return self._walk(name, port, proto, self.failover)
+
+    def _walk(self, name: str, port: int, proto: str, failover: bool) -> Walk:
+        naptr = self.cfg.dns_try_naptr
         if not port and proto in ("ws", "wss"):
             return Walk([])
         naptrs = self._naptrs(name) if naptr and (failover or not (port or proto)) else []

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.nodes import Endpoint, Listen
-from kamailio_py.dns.places import DEFAULT_PORT, Walk
+from kamailio_py.dns.places import DEFAULT_PORT, Place, Walk
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.ip import is_ip, is_loopback, normalise
@@ -281,6 +281,14 @@ class Addresses:
                 return None
             transport = transport if transport == "ws" else "tls"
         return host.strip("[]"), parsed.port, proto or transport
+
+    def place(self, host: str, port: int, proto: str) -> Place | None:
+        """Where a host is reached, by NAPTR and SRV records as well; no port is 0, no transport is ""."""
+        bare = host.strip("[]")
+        if is_ip(bare):
+            proto = proto or "udp"
+            return Place(bare, port or DEFAULT_PORT.get(proto, 5060), proto)
+        return self.core.places.first(bare, port, proto)
 
     def resolve(self, host: str) -> str | None:
         """The IP address of a host name, from the cache or a name server; an IP address is its own."""

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from kamailio_py.dataclass import dataclass
 
+PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
+"""Kamailio's numbers of the transports, which scripts and RPC show."""
+
 
 @dataclass(slots=True, eq=False)
 class ListenSocket:

@@ -5,17 +5,18 @@ select      the algorithms
 states      marks, and the event routes that tell of them
 probing     requests that find out who is alive
 loads       which call went where
+resolving   where destinations are, by their names
+sources     whether a request comes from one of them
 commands    RPC
 """
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR, VALUE
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import KEMI, NOT_YET, ONE_TIMER
+from kamailio_py.config.without_effect import KEMI, ONE_TIMER
 from kamailio_py.log import get_logger
 from kamailio_py.module import CfgVariable, ModuleError, Param, function, pvar
 from kamailio_py.modules.dispatcher.commands import Commands
@@ -25,15 +26,15 @@ from kamailio_py.modules.dispatcher.probing import Probing, parse_codes
 from kamailio_py.modules.dispatcher.resolving import FROM_TIME_TO_TIME, Resolving
 from kamailio_py.modules.dispatcher.select import LOAD, PARALLEL, Selector
 from kamailio_py.modules.dispatcher.sets import Destination, Sets
+from kamailio_py.modules.dispatcher.sources import Sources
 from kamailio_py.modules.dispatcher.states import States, parse_state
 from kamailio_py.script.xavp import newest, push, remove
 from kamailio_py.sip.branch import Branch
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
-    from kamailio_py.script.pvars import Getter, Inner, PVar
+    from kamailio_py.script.pvars import Getter, Inner
     from kamailio_py.script.values import Value
     from kamailio_py.sip.endpoint import ListenSocket
 
@@ -45,13 +46,11 @@ DST_URI, REQUEST_URI, NOTHING = range(3)
 """Where the first choice goes."""
 SKIP_ATTRS, ADD_SOCKET, ADD_SOCKNAME = 1, 2, 4
 """xavp_dst_mode."""
-NO_PORT, NO_PROTO, ACTIVE_ONLY = 1, 2, 4
-"""Modes of ds_is_from_list()."""
 ROUTING = RouteType.REQUEST | RouteType.FAILURE
 MARKING = ROUTING | RouteType.ONREPLY
 
 
-class Dispatcher(Loading, Commands):
+class Dispatcher(Loading, Sources, Commands):
     """Destinations."""
 
     name = "dispatcher"
@@ -95,7 +94,7 @@ class Dispatcher(Loading, Commands):
     event_callback = Param(str, unused=KEMI)
     ds_dns_mode = Param(int, 1)
     ds_dns_interval = Param(int, 600)
-    ds_dns_ttl = Param(int, 0, unused=NOT_YET)
+    ds_dns_ttl = Param(int, 0)
 
     def mod_init(self) -> None:
         core = self.core
@@ -108,7 +107,7 @@ class Dispatcher(Loading, Commands):
         except ValueError as error:
             raise ModuleError(f"bad parameter: {error}") from None
         self._default = self._default_socket()
-        self.resolving = Resolving(core, self.ds_dns_mode)
+        self.resolving = Resolving(core, self.ds_dns_mode, self.ds_dns_ttl)
         self.sets = Sets(core, self.resolving.at_load, "none=yes" if self.ds_attrs_none else "")
         if self.ds_dns_mode & FROM_TIME_TO_TIME:
             core.register_timer(lambda: self.resolving.refresh(self.sets), self.ds_dns_interval)
@@ -350,56 +349,6 @@ class Dispatcher(Loading, Commands):
                     return 1
         return -1
 
-    @function("ds_is_from_list")
-    def ds_is_from_list(self, ctx: Context) -> int:
-        return self._from_list(ctx, -1, NO_PROTO, "")
-
-    @function("ds_is_from_list", INT)
-    def ds_is_from_set(self, ctx: Context, number: int) -> int:
-        return self._from_list(ctx, number, NO_PROTO, "")
-
-    @function("ds_is_from_list", INT, INT)
-    @function("ds_is_from_list", INT, INT, STR)
-    def ds_is_from_list_mode(self, ctx: Context, number: int, mode: int, uri: str = "") -> int:
-        """Did the request come from a destination, or is this URI one?"""
-        return self._from_list(ctx, number, mode, uri)
-
-    def _from_list(self, ctx: Context, number: int, mode: int, text: str) -> int:
-        msg = ctx.msg
-        address, port, proto = msg.src_ip, msg.src_port, msg.proto
-        if text:
-            try:
-                uri = Uri.parse(text)
-            except BadUri as error:
-                log.err(f"bad uri [{text}]: {error.reason}")
-                return -1
-            address = self.core.addresses.resolve(uri.host) or ""
-            port, proto = uri.port or 5060, uri.param("transport") or ""
-        always = self.resolving.always
-        with self.sets as sets:
-            found = (
-                (dests.id, one)
-                for dests in sets.values()
-                if number in (-1, dests.id)
-                for one in dests.destinations
-                if (always or one.address == address)
-                and (mode & NO_PORT or one.port == port)
-                and (mode & NO_PROTO or one.proto in ("", proto))
-                and not (mode & ACTIVE_ONLY and not self.sets.is_usable(one))
-            )
-            likely = list(found) if always else list(islice(found, 1))
-        for id, one in likely:
-            if not always or self.resolving.leads_to(one, address):
-                self._matched(ctx, id, one)
-                return 1
-        return -1
-
-    def _matched(self, ctx: Context, number: int, one: Destination) -> None:
-        if self._setid is not None:
-            self._setid.set(ctx, number)
-        if self._attrs is not None and one.attrs:
-            self._attrs.set(ctx, one.attrs)
-
     # call load
 
     @function("ds_load_update")
@@ -446,5 +395,3 @@ class Dispatcher(Loading, Commands):
         return get
 
     _hash: Any
-    _setid: PVar | None
-    _attrs: PVar | None

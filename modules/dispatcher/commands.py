@@ -9,13 +9,13 @@ from kamailio_py.modules.dispatcher.select import string_hash
 from kamailio_py.modules.dispatcher.sets import DestinationState, Entry, Head
 from kamailio_py.modules.dispatcher.states import parse_state, state_letters
 from kamailio_py.rpc.values import Members
+from kamailio_py.sip.endpoint import PROTOCOLS
 
 if TYPE_CHECKING:
     from kamailio_py.modules.dispatcher.sets import Destination, Sets
     from kamailio_py.modules.dispatcher.states import States
     from kamailio_py.rpc.call import Call
 
-_PROTOCOLS = {"": 0, "udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
 MISSING = (500, "Invalid Parameters")
 
 
@@ -49,13 +49,15 @@ class Commands(Module):
             "PRIORITY": one.priority,
         }
         if mode == "full":
+            address, port, proto = one.place
+            resolved = self.sets.u64[(one.offset + DestinationState.resolved) >> 3]
             described |= {
                 "HOST": one.host,
-                "IPADDR": one.address,
-                "PORT": one.port,
-                "PROTOID": _PROTOCOLS.get(one.proto.lower(), 0),
-                "DNSTIME_SEC": 0,
-                "DNSTIME_USEC": 0,
+                "IPADDR": f"[{address}]" if ":" in address else address,
+                "PORT": port,
+                "PROTOID": PROTOCOLS.get(proto, 0),
+                "DNSTIME_SEC": resolved // 1_000_000,
+                "DNSTIME_USEC": resolved % 1_000_000,
             }
         if one.attrs and mode != "short":
             named = one.named
@@ -119,17 +121,13 @@ class Commands(Module):
 
     @rpc("dispatcher.add", "dS*ddS", "Add a destination address in memory", missing=MISSING)
     def rpc_add(self, call: Call, number: int, uri: str, flags: int = 0, priority: int = 0, attrs: str = "") -> str:
-        with self.sets:
-            entries = [entry for entry, _ in self.sets.entries()]
-        if not self.sets.replace([*entries, Entry(number, uri, flags, priority, attrs)], keep=True):
+        if not self.sets.replace([*self.sets.entries(), Entry(number, uri, flags, priority, attrs)], keep=True):
             raise RpcFault(500, "Adding dispatcher dst failed")
         return "Ok. Dispatcher destination added."
 
     @rpc("dispatcher.remove", "dS", "Remove a destination address from memory", missing=MISSING)
     def rpc_remove(self, call: Call, number: int, uri: str) -> str:
-        with self.sets:
-            entries = [entry for entry, _ in self.sets.entries()]
-        left = [entry for entry in entries if (entry.set, entry.uri) != (number, uri)]
+        left = [entry for entry in self.sets.entries() if (entry.set, entry.uri) != (number, uri)]
         if not self.sets.replace(left, keep=True):
             raise RpcFault(500, "Removing dispatcher dst failed")
         return "Ok. Dispatcher destination removed."

@@ -52,11 +52,12 @@ class Loading(Module):
         """Read the list and put it into force; False if it cannot be read, and the old one stays."""
         try:
             entries = self._from_database() if self._db is not None else self._from_file()
+            loaded = self.sets.replace(entries, strict=bool(self.ds_load_mode))
         except (OSError, DbError, ValueError) as error:
             log.err(f"can't load the list: {error}")
             return False
         self.sets.set_head(Head.reloaded, int(self.core.clock.now()) if not first else 0)
-        return self.sets.replace(entries, strict=bool(self.ds_load_mode))
+        return loaded
 
     def _from_file(self) -> list[Entry]:
         entries = []

@@ -12,9 +12,10 @@ import marshal
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kamailio_py.dns.places import Place
 from kamailio_py.log import get_logger
-from kamailio_py.module import ModuleError
 from kamailio_py.shm.records import Record, u32, u64
+from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.uri import BadUri, Uri
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ class DestinationState(Record):
     estimate = u64("short term estimate of the latency, microseconds")
     longest = u64("largest latency, milliseconds")
     probes = u64("probes that were answered")
+    resolved = u64("when the timer looked its name up last, microseconds since the epoch")
 
 
 class Entry(NamedTuple):
@@ -73,22 +75,21 @@ class Destination:
     """One destination as a process has it; its state is in shared memory at `offset`."""
 
     __slots__ = (
-        "address", "attrs", "duid", "host", "maxload", "named", "offset", "port", "priority", "proto", "resolvable",
-        "rweight", "uri", "weight",
+        "attrs", "duid", "host", "maxload", "named", "offset", "place", "priority", "resolvable", "rweight", "uri",
+        "weight",
     )  # fmt: skip
 
-    def __init__(self, uri: str, priority: int, attrs: str, address: str | None, offset: int) -> None:
-        """`address` is "" if it is not known, None if nobody is to ask for it."""
+    def __init__(
+        self, uri: str, priority: int, attrs: str, place: tuple[str, int, str], resolvable: bool, offset: int
+    ) -> None:
         self.uri = uri
         self.priority = priority
         self.attrs = attrs
-        self.address = address or ""
-        self.resolvable = address is not None
+        self.place = Place(*place)
+        """Its address, "" while that is not known; port and transport, 0 and "" where the URI has none."""
+        self.resolvable = resolvable
         self.offset = offset
-        parsed = Uri.parse(uri)
-        self.host = parsed.host
-        self.port = parsed.port or 5060
-        self.proto = parsed.param("transport") or ""
+        self.host = Uri.parse(uri).host
         self.named = attributes(attrs)
         self.duid = self.named.get("duid", "")
         self.maxload = _number(self.named.get("maxload"))
@@ -106,6 +107,11 @@ class DestinationSet:
         self.offset = offset
         self.weights = weights
         self.destinations = destinations
+
+
+def named(uri: Uri) -> Place:
+    """What a URI itself says of the place it leads to."""
+    return Place("", uri.port, uri.transport if uri.transport in PROTOCOLS else "")
 
 
 def attributes(text: str) -> dict[str, str]:
@@ -140,8 +146,8 @@ def parse_line(line: str) -> Entry | None:
 class Sets:
     """See the head of the file."""
 
-    def __init__(self, core: Core, resolve: Callable[[str], str], default_attrs: str = "") -> None:
-        """`resolve(uri)` gives the address of a destination, or ""."""
+    def __init__(self, core: Core, resolve: Callable[[Uri], Place | None], default_attrs: str = "") -> None:
+        """`resolve(uri)` says where a destination is; None if that was to be found out and cannot be."""
         shm = core.shm
         self._core = core
         self._resolve = resolve
@@ -200,40 +206,51 @@ class Sets:
             self.sets[number] = DestinationSet(number, offset, weights, [Destination(*one) for one in destinations])
         self._version = self.u64[(self._head + Head.version) >> 3]
 
-    def entries(self) -> list[tuple[Entry, int]]:
-        """The list in force, in order, with the offsets of the states; the lock is held."""
-        return [
-            (Entry(number, one.uri, self.flags(one), one.priority, one.attrs), one.offset)
-            for number, dests in self.sets.items()
-            for one in dests.destinations
-        ]
+    def entries(self) -> list[Entry]:
+        """The list in force, in order."""
+        with self as sets:
+            return [
+                Entry(number, one.uri, self.flags(one) | (0 if one.resolvable else NO_DNS), one.priority, one.attrs)
+                for number, dests in sets.items()
+                for one in dests.destinations
+            ]
 
     def replace(self, entries: Iterable[Entry], *, strict: bool = False, keep: bool = False) -> bool:
         """Put another list into force; False if there is no memory, and the old one stays.
 
         Within a set destinations are ordered by priority; of equal ones the last comes first. With `keep` the
-        destinations that stay keep loads and latencies. With `strict` one that is no URI is a ModuleError, without it
-        is left out.
+        destinations that stay keep loads and latencies. With `strict` one that is no URI or cannot be found is a
+        ValueError, without it is left out.
         """
-        ordered: dict[int, list[Entry]] = {}
+        ordered: dict[int, list[tuple[Entry, Place]]] = {}
         for entry in entries:
-            try:
-                if not entry.uri.startswith(("sip:", "sips:")) or not Uri.parse(entry.uri).host:
-                    raise BadUri("no SIP URI")
-            except BadUri as error:
-                log.err(f"bad uri [{entry.uri}]: {error.reason}")
+            place = self._place(entry)
+            if place is None:
+                said = f"unable to add destination {entry.uri} to set {entry.set}"
                 if strict:
-                    raise ModuleError(f"bad uri [{entry.uri}]") from None
+                    raise ValueError(said)
+                log.warn(f"{said} -- skipping")
                 continue
             if not entry.attrs and self._default_attrs:
                 entry = entry._replace(attrs=self._default_attrs)
             members = ordered.setdefault(entry.set, [])
-            at = next((i for i, other in enumerate(members) if other.priority <= entry.priority), len(members))
-            members.insert(at, entry)
+            at = next((i for i, (other, _) in enumerate(members) if other.priority <= entry.priority), len(members))
+            members.insert(at, (entry, place))
         with self:
             return self._store(ordered, keep)
 
-    def _store(self, ordered: dict[int, list[Entry]], keep: bool) -> bool:
+    def _place(self, entry: Entry) -> Place | None:
+        """Where the destination of an entry is; None if it is no SIP URI or cannot be found."""
+        try:
+            uri = Uri.parse(entry.uri)
+            if not entry.uri.startswith(("sip:", "sips:")) or not uri.host:
+                raise BadUri("no SIP URI")
+        except BadUri as error:
+            log.err(f"bad uri [{entry.uri}]: {error.reason}")
+            return None
+        return named(uri) if entry.flags & NO_DNS else self._resolve(uri)
+
+    def _store(self, ordered: dict[int, list[tuple[Entry, Place]]], keep: bool) -> bool:
         """Make the new list's records and let them take the place of the old ones; the lock is held."""
         known = {(number, one.uri): one for number, dests in self.sets.items() for one in dests.destinations}
         turns = {number: dests.offset for number, dests in self.sets.items()}
@@ -251,7 +268,7 @@ class Sets:
         for number, members in ordered.items():
             offset = record(SetState.SIZE, self._sets)
             destinations = []
-            for entry in members:
+            for entry, place in members:
                 state = record(DestinationState.SIZE, self._states)
                 if not state or not offset:
                     break
@@ -260,14 +277,14 @@ class Sets:
                     size = DestinationState.SIZE
                     self._memory[state : state + size] = self._memory[old.offset : old.offset + size]
                 self.u32[(state + DestinationState.flags) >> 2] = entry.flags & ~NO_DNS
-                address = None if entry.flags & NO_DNS else self._resolve(entry.uri)
-                destinations.append((entry.uri, entry.priority, entry.attrs, address, state))
+                resolvable = not entry.flags & NO_DNS
+                destinations.append((entry.uri, entry.priority, entry.attrs, tuple(place), resolvable, state))
             if len(destinations) < len(members):
                 break
             if keep and number in turns:
                 size = SetState.SIZE
                 self._memory[offset : offset + size] = self._memory[turns[number] : turns[number] + size]
-            data.append((number, offset, self._weights(members), destinations))
+            data.append((number, offset, self._weights([entry for entry, _ in members]), destinations))
         else:
             block = self._arena.store(marshal.dumps(data), self._lists)
         if not block:
@@ -301,20 +318,18 @@ class Sets:
         self._core.random.shuffle(slots)
         return slots
 
-    def set_addresses(self, addresses: dict[str, str]) -> None:
-        """Give destinations, by their URIs, other addresses; their states stay."""
+    def set_places(self, places: dict[int, Place], when: int = 0) -> None:
+        """Put destinations, by the offsets of their states, elsewhere; `when` the timer has found that out, or 0."""
         with self:
             old = self.u64[(self._head + Head.data) >> 3]
             data = marshal.loads(self._arena.load(old)) if old else []
             fresh = [
-                (
-                    number,
-                    offset,
-                    weights,
-                    [(one[0], one[1], one[2], addresses.get(one[0], one[3]), one[4]) for one in ones],
-                )
+                (number, offset, weights, [(*one[:3], tuple(places.get(one[5], one[3])), *one[4:]) for one in ones])
                 for number, offset, weights, ones in data
             ]
+            if when:
+                for offset in (one[5] for _, _, _, ones in data for one in ones if one[5] in places):
+                    self.u64[(offset + DestinationState.resolved) >> 3] = when
             block = self._arena.store(marshal.dumps(fresh), self._lists) if fresh != data else 0
             if block:
                 self.u64[(self._head + Head.data) >> 3] = block

@@ -29,6 +29,9 @@ LIST = """
 5 sip:127.0.0.1:7042 0 0 duid=b;maxload=1
 6 sip:127.0.0.1:7051 1
 6 sip:127.0.0.1:7052 1
+7 sip:127.0.0.2
+7 sip:127.0.0.3;transport=tcp
+7 sip:127.0.0.4:5060
 8 sip:127.0.0.1:7061 0 0 socket=udp:127.0.0.1:@PORT@
 """
 
@@ -183,6 +186,25 @@ route[from_list] {
 }
 """)
 def test_from_list(s: Scene) -> None:
+    ask(s)
+
+
+def looks(*uris: str) -> str:
+    return "".join(
+        f'ds_is_from_list("7", "{mode}", "sip:{uri}"); xlog("L_NOTICE", "{mode} {uri} $rc\\n");'
+        for uri in uris
+        for mode in range(4)
+    )
+
+
+@room.case(f"""
+route[places] {{
+    {looks("127.0.0.2", "127.0.0.2:5060", "127.0.0.2:7000;transport=udp", "127.0.0.3;transport=TCP", "127.0.0.3")}
+    {looks("127.0.0.4", "127.0.0.4:5060", "127.0.0.4:5061", "127.0.0.4;transport=tcp", "127.0.0.5", "")}
+}}
+""")
+def test_places(s: Scene) -> None:
+    """A destination without a port is on all ports, one without a transport on none that is named."""
     ask(s)
 
 

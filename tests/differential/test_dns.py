@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from kit.agent import Agent
 from kit.calls import answer, exchange
+from kit.domain import Domain
 from kit.kamcmd import kamcmd
 from kit.name_server import NameServer
 from kit.room import Room
@@ -16,50 +17,12 @@ from kit.scene import Scene
 
 pytestmark = [pytest.mark.own_network, pytest.mark.timeout(300)]  # the first test is due when all have run
 
-ZONE: NameServer  # while the tests of this file run, see name_server()
-
 
 @pytest.fixture(scope="module", autouse=True)
 def name_server() -> Iterator[None]:
-    """Both servers ask the same one, for names of their own (`Domain`)."""
-    global ZONE
-    with NameServer({}, "127.0.0.1", 53) as ZONE:
+    """Both servers ask the same one, for names of their own."""
+    with NameServer({}, "127.0.0.1", 53) as Domain.name_server:
         yield
-
-
-class Domain:
-    """The names of one scene on one server: @ in names and records stands for its domain."""
-
-    def __init__(self, s: Scene, **records: str) -> None:
-        self.s = s
-        self.name = f"{s.name}.{s.server.name}.test".replace("_", "-").replace("again", "2")
-        s.mask(self.name)
-        self.last = len(ZONE.asked)
-
-    def has(self, name: str, *records: str) -> None:
-        ZONE.zone[self.full(name)] = [self.full(record) for record in records]
-
-    def full(self, text: str) -> str:
-        return text.replace("@", self.name)
-
-    def host(self, agent: Agent, name: str = "") -> None:
-        """An agent's address record."""
-        self.has(f"{name or agent.name}.@", f"A {agent.address}")
-
-    def service(self, *agents: Agent, service: str = "_sip._udp") -> None:
-        """SRV records for agents, the first of them preferred."""
-        self.has(f"{service}.@", *(f"SRV {n} 1 {agent.port} {agent.name}.@" for n, agent in enumerate(agents)))
-        for agent in agents:
-            self.host(agent)
-
-    def note_asked(self) -> None:
-        """Note what was asked since the last note."""
-        asked = [question for question in ZONE.asked[self.last :] if question.endswith(self.name)]
-        self.last = len(ZONE.asked)
-        self.s.note(f"asked {asked}")
-
-    def uri(self, name: str = "@", rest: str = "") -> str:
-        return f"sip:{self.s.name}@{self.full(name)}{rest}"
 
 
 CONTROL = 'modparam("ctl", "binrpc", "unix:@DIR@/ctl")'
@@ -199,10 +162,10 @@ def test_short_name(s: Scene) -> None:
     """Names are looked for in the domains of resolv.conf as well."""
     alice, bob = s.agents("alice", "bob")
     domain = Domain(s)
-    ZONE.zone[f"{domain.name}.search.test"] = ["A 127.0.0.1"]
+    Domain.name_server.zone[f"{domain.name}.search.test"] = ["A 127.0.0.1"]
     for _ in range(2):
         exchange(alice, bob, uri=domain.uri(rest=f":{bob.port}"))
-    s.note(str([question for question in ZONE.asked if domain.name in question]))
+    s.note(str([question for question in Domain.name_server.asked if domain.name in question]))
 
 
 @plain.case(case("no_answer"))
@@ -210,15 +173,15 @@ def test_no_answer(s: Scene) -> None:
     """A server that fails, one whose answer does not fit into a datagram, one that says nothing."""
     alice, bob = s.agents("alice", "bob")
     domain = Domain(s)
-    ZONE.refused.add(domain.full("fails.@"))
+    Domain.name_server.refused.add(domain.full("fails.@"))
     alice.request("MESSAGE", uri=domain.uri("fails.@", f":{bob.port}"))
     alice.expect(478)
     domain.note_asked()
     domain.has("long.@", "A 127.0.0.1")
-    ZONE.truncated.add(domain.full("long.@"))
+    Domain.name_server.truncated.add(domain.full("long.@"))
     exchange(alice, bob, uri=domain.uri("long.@", f":{bob.port}"))
     domain.note_asked()
-    ZONE.silent.add(domain.full("silent.@"))
+    Domain.name_server.silent.add(domain.full("silent.@"))
     alice.request("MESSAGE", uri=domain.uri("silent.@", f":{bob.port}"))
     alice.expect(478)
     domain.note_asked()
