@@ -8,7 +8,7 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,21 +55,13 @@ class Addresses:
             every += ["tcp", "tls"] if cfg.enable_tls or not cfg.disable_tls else ["tcp"]
         for line in listens or [_everywhere(cfg.port)]:
             for host in line.endpoint.hosts:
-                for address in resolve_interface(host, self._six()):
+                for address in resolve_interface(host, bool(cfg.auto_bind_ipv6)):
                     for proto in [line.endpoint.proto] if line.endpoint.proto else every:
                         if proto in every:  # lines for what is disabled are passed over, as by Kamailio
                             self._add(line, proto, address)
         self._order()
 
-    def _six(self) -> Callable[[str], list[str]]:
-        """What gives the IPv6 addresses of an interface that are listened on where its name stands for it."""
-        if not self.core.cfg.auto_bind_ipv6:
-            return lambda name: []
-        local = bool(self.core.cfg.bind_ipv6_link_local)
-        return lambda name: interface_addresses6(name, local)
-
     def _add(self, line: Listen, proto: str, address: str) -> None:
-        address, _, interface = address.partition("%")
         address = normalise(address)
         port = line.endpoint.port
         if proto != "tls":
@@ -88,7 +80,7 @@ class Addresses:
                 name=line.name,
                 workers=line.workers,
                 family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                scope=socket.if_nametoindex(interface) if interface else 0,
+                scope=link_of(address) if self.core.cfg.bind_ipv6_link_local else 0,
                 advertise_host=line.advertise.hosts[0] if line.advertise else "",
                 advertise_port=line.advertise.port if line.advertise else 0,
             )
@@ -302,14 +294,14 @@ def _everywhere(port: int) -> Listen:
     return Listen(Position("", 0, 0), Endpoint("", [name for _, name in socket.if_nameindex()], port))
 
 
-def resolve_interface(host: str, six: Callable[[str], list[str]]) -> list[str]:
-    """Addresses of what stands in a listen line: an IP, an interface's name, a host name. `six` gives those of IPv6."""
+def resolve_interface(host: str, six: bool) -> list[str]:
+    """Addresses of what stands in a listen line: an IP, a host name, an interface's name; of that with `six` all."""
     bare = host.strip("[]")
     if is_ip(bare):
         return [bare]
     if bare in {name for _, name in socket.if_nameindex()}:
         address = interface_address(bare)
-        return [*([address] if address else []), *six(bare)]
+        return [*([address] if address else []), *(interface_addresses6(bare) if six else [])]
     try:
         return [str(socket.getaddrinfo(bare, None, type=socket.SOCK_DGRAM)[0][4][0])]
     except OSError:
@@ -326,18 +318,23 @@ def interface_address(name: str) -> str | None:
     return socket.inet_ntoa(answer[20:24])
 
 
-def interface_addresses6(name: str, link_local: bool) -> list[str]:
-    """The IPv6 addresses of a network interface; those good only on its link, if wanted, with its name."""
+def interface_addresses6(name: str) -> list[str]:
+    """The IPv6 addresses of a network interface."""
+    return [address for address, interface, _ in _addresses6() if interface == name]
+
+
+def link_of(address: str) -> int:
+    """The number of the interface on whose link alone an IPv6 address is good; 0 for any other address."""
+    return next((link for other, _, link in _addresses6() if other == address), 0) if ":" in address else 0
+
+
+def _addresses6() -> Iterator[tuple[str, str, int]]:
+    """The machine's IPv6 addresses, the interface each is on, and that one's number if it is good on that link only."""
     try:
         table = IF_INET6.read_text()
     except OSError:  # a machine without IPv6
-        return []
-    found = []
+        return
     for line in table.splitlines():
-        digits, _, _, scope, _, interface = line.split()
+        digits, number, _, scope, _, interface = line.split()
         address = normalise(":".join(digits[at : at + 4] for at in range(0, 32, 4)))
-        if interface == name and scope != LINK_LOCAL:
-            found.append(address)
-        elif interface == name and link_local:
-            found.append(f"{address}%{name}")
-    return found
+        yield address, interface, int(number, 16) if scope == LINK_LOCAL else 0

@@ -11,6 +11,7 @@ import gc
 import os
 import select
 import signal
+import socket
 import time
 from functools import partial
 
@@ -75,6 +76,8 @@ class Master:
                     self.tcp.bind(listening)
             except BindError as error:
                 logger.err(str(error))
+                if listening.family == socket.AF_INET6:
+                    logger.err("might be caused by using a link local address, is 'bind_ipv6_link_local' set?")
                 raise StartError(str(error)) from None
         core.sender = self.udp.send
         try:
