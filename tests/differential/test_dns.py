@@ -27,7 +27,7 @@ def name_server() -> Iterator[None]:
 
 CONTROL = 'modparam("ctl", "binrpc", "unix:@DIR@/ctl")'
 
-plain = Room("dns", listen=("tcp:127.0.0.1",), modules="ctl", params=CONTROL)
+plain = Room("dns", listen=("tcp:127.0.0.1",), modules="ctl cfg_rpc", params=CONTROL)
 RELAY = "route[{0}] {{ t_relay(); }}"
 case: Callable[[str], str] = RELAY.format
 
@@ -166,6 +166,44 @@ def test_short_name(s: Scene) -> None:
     for _ in range(2):
         exchange(alice, bob, uri=domain.uri(rest=f":{bob.port}"))
     s.note(str([question for question in Domain.name_server.asked if domain.name in question]))
+
+
+@plain.case(case("longer_names"))
+def test_longer_names(s: Scene) -> None:
+    """An answer may be about a longer name than the one that was asked for: with dns_search_full_match only if what it
+    has more is a domain of resolv.conf."""
+    domain = Domain(s)
+    names = ("a", "b")
+    for name in names:
+        long = f"{name}.{domain.name}.else.test"
+        Domain.name_server.zone[f"{name}.{domain.name}.search.test"] = [f"={long} A 127.0.0.9"]
+        Domain.name_server.zone[f"alias-{name}.{domain.name}.search.test"] = [f"CNAME alias-{long}"]
+        Domain.name_server.zone[f"alias-{long}"] = ["A 127.0.0.8"]
+    for name, full in zip(names, ("1", "0"), strict=True):
+        rpc(s, "cfg.set_now_int", "core", "dns_search_full_match", full)
+        rpc(s, "dns.lookup", "A", f"{name}.{domain.name}")
+        rpc(s, "dns.lookup", "A", f"alias-{name}.{domain.name}")
+        s.note(str([question for question in Domain.name_server.asked if domain.name in question]))
+    rpc(s, "cfg.set_now_int", "core", "dns_search_full_match", "1")
+
+
+@plain.case(case("known_before"))
+def test_known_before(s: Scene) -> None:
+    """What an answer says along of names that are known already, with each dns_cache_rec_pref: what is told later
+    counts if nothing but the absence of records is known (1), always (2), or if it is good for longer (3)."""
+    domain = Domain(s)
+    for preference in "0123":
+        rpc(s, "cfg.set_now_int", "core", "dns_cache_rec_pref", preference)
+        for name, ttl in (("none", 0), ("shorter", 10), ("longer", 100)):
+            host, service = f"{name}{preference}.@", f"_sip._udp.{name}{preference}.@"
+            if ttl:
+                domain.has(host, f"{ttl} A 127.0.0.1")
+            domain.has(service, f"50 SRV 1 1 5060 {host}", f"+{host} 50 A 127.0.0.2")
+            rpc(s, "dns.lookup", "A", domain.full(host))
+            rpc(s, "dns.lookup", "SRV", domain.full(service))
+            rpc(s, "dns.lookup", "A", domain.full(host))
+    rpc(s, "cfg.set_now_int", "core", "dns_cache_rec_pref", "0")
+    domain.note_asked()
 
 
 @plain.case(case("no_answer"))

@@ -5,7 +5,8 @@
         assert server.asked == ["SRV _sip._udp.test", "A proxy.test"]
 
 Names that are not in the zone do not exist. A record may begin with its time to live in seconds ("5 A 127.0.0.1"), it
-is 60 otherwise. One that begins with "+" and a name is said along with the answer, as additional data.
+is 60 otherwise. One that begins with "+" and a name is said along with the answer, as additional data; with "=" it is
+the answer, to a question that nobody asked.
 """
 
 from __future__ import annotations
@@ -102,8 +103,8 @@ class NameServer:
         for text in self.zone[name]:
             section = response.answer
             owner = name
-            if text.startswith("+"):
-                section = response.additional
+            if text[0] in "+=":
+                section = response.additional if text[0] == "+" else response.answer
                 owner, _, text = text[1:].partition(" ")
             ttl, _, rest = text.partition(" ")
             if not ttl.isdigit():
