@@ -31,12 +31,11 @@ from kamailio_py.engine.tasks import TaskQueues
 from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptDrop, ScriptExit
-from kamailio_py.sip import uri
+from kamailio_py.sip import reply, uri
 from kamailio_py.sip.endpoint import IGNORED_SHIFT, Destination, ListenSocket
 from kamailio_py.sip.headers import accept_in_names
 from kamailio_py.sip.message import Message
-from kamailio_py.sip.message_text import HTTP_REPLIES
-from kamailio_py.sip.reply import SAME_HOST, build_reply, build_warned
+from kamailio_py.sip.message_text import MessageText
 
 if TYPE_CHECKING:
     from kamailio_py.config.program import Entry, Program
@@ -93,7 +92,7 @@ class Core:
         self.tcp: Any = None  # transport.tcp.Tcp: the connections; None where there is no TCP
         self.tls: Any = None  # what the tls module gives the transport
         self.snd: tuple[str, Destination] | None = None
-        self.build_reply: Callable[..., str] = build_reply
+        self.build_reply: Callable[..., str] = reply.build_reply
         """Replies of this server are made with it (sip.reply)."""
         self.server_header = ""
         self.user_agent = ""
@@ -138,9 +137,9 @@ class Core:
         cfg = self.cfg
         accept_in_names(cfg.hdr_name_extra_chars)
         uri.accept(cfg.uri_host_extra_chars, bool(cfg.phone2tel))
-        HTTP_REPLIES[0] = bool(cfg.http_reply_hack)
-        SAME_HOST[:] = [self.places.is_named_like] if cfg.rev_dns else []
-        self.build_reply = build_warned if cfg.sip_warning else build_reply
+        MessageText.http_replies = bool(cfg.http_reply_hack)
+        reply.is_name_of = self.places.is_named_like if cfg.rev_dns else None
+        self.build_reply = reply.build_warned if cfg.sip_warning else reply.build_reply
         if not any(":" in socket.host for socket in self.sockets):
             cfg.set("dns_try_ipv6", 0)  # there would be no socket to send from
         if not cfg.dns_cache_init:

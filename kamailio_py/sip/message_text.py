@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate, repeat
+from typing import ClassVar
 
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
@@ -22,8 +23,6 @@ _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 
 _HTTP = ("HTTP/1.0 ", "HTTP/1.1 ")
-HTTP_REPLIES = [False]
-"""Whether replies of HTTP are taken for SIP's (http_reply_hack); set before the first message."""
 
 METHODS = frozenset(
     {
@@ -49,6 +48,9 @@ class MessageText(Slotted):
     body_offset     where the body starts; the end of the text when the headers do not end
     headers_end     where a header can be appended: before the empty line
     """
+
+    http_replies: ClassVar[bool] = False
+    """Whether replies of HTTP are taken for SIP's (http_reply_hack); set before the first message."""
 
     is_request: bool
     method: str
@@ -134,7 +136,7 @@ class MessageText(Slotted):
         """First lines that are not quite the usual ones, and replies."""
         if len(self.text) - self.first_line_start <= 16:
             raise BadMessage("message too short")
-        if line[:8].upper() == "SIP/2.0 " or (HTTP_REPLIES[0] and line[:9] in _HTTP):
+        if line[:8].upper() == "SIP/2.0 " or (self.http_replies and line[:9] in _HTTP):
             version, _, rest = line.partition(" ")
             code, reason = rest[:3], rest[3:]
             if not _DIGITS.issuperset(code) or len(code) != 3 or reason[:1] not in (" ", "\t"):

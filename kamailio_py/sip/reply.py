@@ -18,16 +18,15 @@ SIP_PORT = 5060
 _COPIED_WITH_ROUTES = MANDATORY | {"record-route"}
 _SPACE = " \t\r\n"
 
-
-SAME_HOST: list[Callable[[str, str], bool]] = []
-"""At most one: whether a host name is one of an address, where rev_dns=yes."""
+is_name_of: Callable[[str, str], bool] | None = None
+"""Whether a host name is one of an address, where that counts (rev_dns=yes); set before the first message."""
 
 
 def address_differs(host: str, ip: str) -> bool:
     """Is the host of a Via not the address the message came from? What is written in another way differs, too."""
     if host == ip or host.strip("[]").lower() == ip:
         return False
-    return not SAME_HOST or not SAME_HOST[0](host, ip)
+    return is_name_of is None or not is_name_of(host, ip)
 
 
 def received_param(msg: Message, via: Via) -> str:

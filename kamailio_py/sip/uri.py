@@ -12,7 +12,7 @@ from kamailio_py.sip.errors import BadUri
 
 _USUAL_HOST = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-")
 _HOST = set(_USUAL_HOST)
-_TELEPHONE = [True]
+_phone2tel = True
 _DIGITS = frozenset("0123456789")
 _SCHEMES = {"sip:": "sip", "tel:": "tel", "urn:": "urn"}
 
@@ -139,7 +139,7 @@ def _parse(text: str) -> Uri:
         raise BadUri("port out of range")
     if scheme == "tel":
         user, host = host, ""
-    elif ";" in user and params and _TELEPHONE[0] and param_of(params, "user") == "phone":
+    elif ";" in user and params and _phone2tel and param_of(params, "user") == "phone":
         # a telephone number with parameters of its own: Kamailio's user is the number
         user = user[: user.index(";")]
     return Uri(text, scheme, user, password, host, port, params, headers)
@@ -148,11 +148,12 @@ def _parse(text: str) -> Uri:
 def accept(host_characters: str, telephone: bool) -> None:
     """Have these in hosts, too, and take the user of a URI with `user=phone` for a telephone number, or not; before
     the first message."""
+    global _phone2tel
     wanted = _USUAL_HOST.union(host_characters)
-    if wanted != _HOST or telephone != _TELEPHONE[0]:
+    if wanted != _HOST or telephone != _phone2tel:
         _HOST.clear()
         _HOST.update(wanted)
-        _TELEPHONE[0] = telephone
+        _phone2tel = telephone
         _parse.cache_clear()
 
 
