@@ -11,6 +11,7 @@ from kamailio_py.config.arguments import STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, Param, function
+from kamailio_py.sip.endpoint import PROTOCOL_NAMES, PROTOCOLS
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.escapes import unescaped
 from kamailio_py.sip.lumps import ALWAYS, RECEIVE, RECEIVE_NAME, SEND, SEND_NAME
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 log = get_logger("path")
 
 TRANSPORT = {"tcp": "tcp", "tls": "tls", "sctp": "sctp", "ws": "ws", "wss": "ws"}
-PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
 ROUTES = RouteType.REQUEST
 
 
@@ -103,7 +103,7 @@ class Path(Module):
 def assembled(received: str) -> str:
     """The URI that `ip~port~protocol` stands for; of the protocol only the first digit counts."""
     host, port, number = received.split("~", 2)
-    proto = next((name for name, code in PROTOCOLS.items() if number.startswith(str(code))), "")
-    if not proto:
+    proto = PROTOCOL_NAMES.get(int(number[:1])) if number[:1].isdecimal() else None
+    if proto is None:
         raise ValueError("unknown protocol")
     return f"sip:{host}:{port}" + (f";transport={TRANSPORT[proto]}" if proto in TRANSPORT else "")

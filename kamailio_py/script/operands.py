@@ -11,13 +11,13 @@ from ipaddress import ip_address
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.operators import ExpressionError
+from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.ip import is_ip, network, normalise
 from kamailio_py.sip.uri import Uri
 
 log = get_logger()
 
-PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
 DEFAULT_PORT = 5060
 
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 from kamailio_py.dataclass import dataclass
 
 PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
-"""Kamailio's numbers of the transports, which scripts and RPC show."""
+"""Kamailio's numbers of the transports, which scripts and RPC show and aliases have; 0 is none."""
+PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,6 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, Rank, RpcFault, function, pvar, rpc
 from kamailio_py.modules.nathelper import sdp
 from kamailio_py.modules.nathelper.contact import (
-    PROTOCOLS,
     Place,
     alias_of,
     alias_uri,
@@ -28,6 +27,7 @@ from kamailio_py.modules.nathelper.contact import (
 )
 from kamailio_py.modules.nathelper.ping import Ping
 from kamailio_py.modules.nathelper.private import is_private
+from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.ip import is_ip, normalise
 from kamailio_py.sip.message import Message
@@ -248,7 +248,7 @@ class Nathelper(Module):
             log.err(f"ip param value {host} is not valid IP address")
         elif not port.isdecimal() or not 0 < int(port) < 65536:
             log.err("port param value is not valid port")
-        elif protocol.lower() not in PROTOCOLS[1:]:
+        elif protocol.lower() not in PROTOCOLS:
             log.err(f"proto param value {protocol} is not a known protocol")
         else:
             return self._add_alias(msg, place, alias_of(host, port, protocol.lower()))

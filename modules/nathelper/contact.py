@@ -9,14 +9,12 @@ from typing import NamedTuple
 
 from kamailio_py.log import get_logger
 from kamailio_py.sip.address_lists import parse_contacts
+from kamailio_py.sip.endpoint import PROTOCOL_NAMES, PROTOCOLS
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.uri import Uri
 
 log = get_logger("nathelper")
-
-PROTOCOLS = ("", "udp", "tcp", "tls", "sctp", "ws", "wss")
-"""By their numbers in aliases."""
 
 
 class Place(NamedTuple):
@@ -82,7 +80,7 @@ def source_uri(msg: Message) -> str:
 
 
 def alias_of(host: str, port: int | str, protocol: str) -> str:
-    return f"{host}~{port}~{PROTOCOLS.index(protocol)}"
+    return f"{host}~{port}~{PROTOCOLS[protocol]}"
 
 
 def alias_uri(alias: str) -> str | None:
@@ -95,8 +93,8 @@ def alias_uri(alias: str) -> str | None:
     if not number:
         log.err("no proto in alias param")
         return None
-    protocol = PROTOCOLS[int(number)] if number.isdecimal() and 0 < int(number) < len(PROTOCOLS) else ""
-    if not protocol:
+    protocol = PROTOCOL_NAMES.get(int(number)) if number.isdecimal() else None
+    if protocol is None:
         log.err("unknown proto in alias param")
         return None
     return f"sip:{host}:{port}" + ("" if protocol == "udp" else f";transport={protocol}")

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, Inner, Setter, inline, numbered
-from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
+from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.methods import number_of

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter, numbered
-from kamailio_py.script.transformations.uris import PROTOCOLS
 from kamailio_py.script.values import Value
+from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.errors import BadUri
 from kamailio_py.sip.reply import forward_destination
 from kamailio_py.sip.uri import Uri, with_host, with_port, with_user

@@ -10,13 +10,10 @@ from kamailio_py.script.transformations.base import Apply, Cursor, Factory, log,
 from kamailio_py.script.transformations.params import parse_params
 from kamailio_py.script.values import Value
 from kamailio_py.sip.address_lists import QUOTED
+from kamailio_py.sip.endpoint import PROTOCOL_NAMES, PROTOCOLS
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.nameaddr import NameAddr
 from kamailio_py.sip.uri import Uri
-
-PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
-"""Transports with their numbers, as Kamailio counts them; 0 is none."""
-_PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
 def _uri(part: Callable[[Uri], str]) -> Factory:
@@ -206,7 +203,7 @@ def _alias_decode(text: str) -> str | None:
     if not first or not second or not protocol.isdigit():
         log.warn(f"error converting alias to uri [{text}]")
         return None
-    transport = _PROTOCOL_NAMES.get(int(protocol), "")
+    transport = PROTOCOL_NAMES.get(int(protocol), "")
     return f"sip:{host}:{port}" + (f";transport={transport}" if transport not in ("", "udp") else "")
 
 
