@@ -13,7 +13,7 @@ from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.modules.usrloc.bindings import EXPIRE, Bindings
 from kamailio_py.modules.usrloc.contact import EXPIRED_TIME, Contact, ContactRecord, State, read
-from kamailio_py.modules.usrloc.records import CONTACTS, EXPIRES, HASH, STATE, Records, aor_hash
+from kamailio_py.modules.usrloc.records import CONTACTS, EXPIRES, STATE, Records, aor_hash
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -84,26 +84,17 @@ class Domain(Records):
                 store.insert(self.name, aor, current)
             else:
                 store.update(self.name, aor, current)
-            self._written(aor, current)
+            self.by_ruid(hash, current.ruid, lambda contact: self._written(contact, current))
             return True
         except DbError:
             return False
         finally:
             writing.release()
 
-    def _written(self, aor: str, written: Contact) -> None:
-        """Note that the database has a contact as it was read."""
-        key = self._key(aor)
-        lock = self._table.lock_of(key[0])
-        lock.acquire()
-        try:
-            at = self._find(key)
-            for contact in self._chain(at) if at else ():
-                if contact.ruid == written.ruid:
-                    same = contact.version == written.version
-                    self._u32[(contact.at >> 2) + STATE] = State.SYNC if same else State.DIRTY
-        finally:
-            lock.release()
+    def _written(self, contact: Contact, written: Contact) -> None:
+        """Note that the database has a contact as it was read; the lock is held."""
+        same = contact.version == written.version
+        self._u32[(contact.at >> 2) + STATE] = State.SYNC if same else State.DIRTY
 
     def load(self) -> None:
         """Fill the empty domain from the database, before forking."""
@@ -202,30 +193,17 @@ class Domain(Records):
 
     def keepalive_answered(self, hash: int, ruid: str, when: int, roundtrip: int) -> bool:
         """Note an answer to a keepalive; whether there is such a contact."""
-        for bucket in self._buckets(hash):
-            lock = self._table.lock_of(bucket)
-            lock.acquire()
-            try:
-                for at in self._table.walk(bucket):
-                    if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
-                        for contact in self._chain(at):
-                            if contact.ruid == ruid:
-                                self._signed[(contact.at + ContactRecord.last_keepalive) >> 3] = when
-                                self._u32[(contact.at + ContactRecord.roundtrip) >> 2] = roundtrip
-                                return True
-            finally:
-                lock.release()
-        return False
+
+        def note(contact: Contact) -> None:
+            self._signed[(contact.at + ContactRecord.last_keepalive) >> 3] = when
+            self._u32[(contact.at + ContactRecord.roundtrip) >> 2] = roundtrip
+
+        return self.by_ruid(hash, ruid, note) is not None
 
     def expire_soon(self, aor: str, ruid: str, when: int) -> None:
         """Have a contact end at `when` if it would live longer."""
-        key = self._key(aor)
-        lock = self._table.lock_of(key[0])
-        lock.acquire()
-        try:
-            at = self._find(key)
-            for contact in self._chain(at) if at else ():
-                if contact.ruid == ruid and contact.expires > when:
-                    self._signed[(contact.at >> 3) + EXPIRES] = when
-        finally:
-            lock.release()
+
+        def note(contact: Contact) -> None:
+            self._signed[(contact.at >> 3) + EXPIRES] = min(contact.expires, when)
+
+        self.by_ruid(aor_hash(aor), ruid, note)

@@ -119,17 +119,24 @@ class Records:
         finally:
             lock.release()
 
-    def by_ruid(self, hash: int, ruid: str) -> tuple[str, Contact] | None:
-        """(address of record, contact) of the contact with this id, whose address of record has this hash."""
+    def by_ruid(
+        self, hash: int, ruid: str, change: Callable[[Contact], None] | None = None
+    ) -> tuple[str, Contact] | None:
+        """(address of record, contact) of the contact with this id, whose address of record has this hash.
+
+        `change(contact)` is called while the lock is held.
+        """
         for bucket in self._buckets(hash):
             lock = self._table.lock_of(bucket)
             lock.acquire()
             try:
                 for at in self._table.walk(bucket):
-                    if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash:
-                        for contact in self._chain(at):
-                            if contact.ruid == ruid:
-                                return self._aor(at), contact
+                    mine = self._chain(at) if self._words[(at >> 3) + HASH] & 0xFFFFFFFF == hash else ()
+                    for contact in mine:
+                        if contact.ruid == ruid:
+                            if change is not None:
+                                change(contact)
+                            return self._aor(at), contact
             finally:
                 lock.release()
         return None
