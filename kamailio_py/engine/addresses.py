@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.config.nodes import Endpoint, Listen
 from kamailio_py.dns.places import DEFAULT_PORT, Place, Walk
 from kamailio_py.log import get_logger
-from kamailio_py.sip.endpoint import Destination, ListenSocket
+from kamailio_py.sip.endpoint import Destination, HostPort, ListenSocket
 from kamailio_py.sip.ip import is_ip, is_loopback, normalise
 from kamailio_py.sip.uri import BadUri, Uri
 
@@ -155,6 +155,21 @@ class Addresses:
         host = normalise(host.strip("[]"))
         for s in self.sockets:
             if host in (s.host, s.name.lower()) and port in (0, s.port) and proto in ("", s.proto):
+                return s
+        return None
+
+    def listening(self, text: str) -> ListenSocket | None:
+        """The listening socket that `[proto:]host[:port]` names, also as it is advertised; the port is 5060 if none is
+        written. None, with an error line, for what is no address."""
+        try:
+            proto, host, port = HostPort.parse(text)
+        except ValueError as error:
+            logger.err(str(error))
+            return None
+        host, port = normalise(host.strip("[]")), port or DEFAULT_PORT["udp"]
+        for s in self.sockets:
+            hosts = (s.host, s.name.lower(), normalise(s.advertise_host.strip("[]")))
+            if host in hosts and port in (s.port, s.sent_by_port) and proto in ("", s.proto):
                 return s
         return None
 

@@ -14,6 +14,34 @@ PROTOCOLS = {"udp": 1, "tcp": 2, "tls": 3, "sctp": 4, "ws": 5, "wss": 6}
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOLS.items()}
 
 
+class HostPort(NamedTuple):
+    """`[proto:]host[:port]` as scripts and parameters name addresses; "" and 0 for what is not written.
+
+    `host` keeps its brackets.
+    """
+
+    proto: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> HostPort:
+        """The parts of an address; ValueError with Kamailio's words. The protocol `any` is none."""
+        proto, rest = "", text
+        if not text.startswith("["):
+            first, colon, after = text.partition(":")
+            if colon and (":" in after or not after.isdecimal()):
+                proto, rest = first.lower(), after
+                if proto not in PROTOCOLS and proto != "any":
+                    raise ValueError(f"bad protocol in {text}")
+        end = rest.find("]") if rest.startswith("[") else -1
+        host, colon, port = rest[end + 1 :].partition(":")
+        host = rest[: end + 1] + host
+        if not host or (colon and not (port.isdecimal() and int(port) < 65536)):
+            raise ValueError(f"bad port number in {text}")
+        return cls("" if proto == "any" else proto, host, int(port or 0))
+
+
 @dataclass(slots=True, eq=False)
 class ListenSocket:
     """One address the server listens on; `index` is its place in the order of the config."""

@@ -24,7 +24,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.module import ModuleError, Param, Rank, function, pvar
 from kamailio_py.modules.corex.commands import Commands
 from kamailio_py.modules.corex.network import Interceptor
-from kamailio_py.modules.corex.sockets import SOCK, find_socket, lsock, parse_address
+from kamailio_py.modules.corex.sockets import SOCK, lsock, parse_address
 from kamailio_py.sip.branch import Branch
 
 if TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Corex(Commands):
     @function("sendx", STR, STR, STR)
     def sendx(self, ctx: Context, uri: str, socket: str, data: str) -> int:
         """The same from a socket of one's choice."""
-        chosen = find_socket(self.core, socket) if socket else None
+        chosen = self.core.addresses.listening(socket) if socket else None
         if socket and chosen is None:
             log.warn(f"local socket not found: {socket}")
         return self._send_data(uri, chosen, data)
@@ -278,7 +278,7 @@ class Corex(Commands):
         if not address:
             log.err("cannot get socket address value")
             return -1
-        found = self._warned(find_socket(self.core, address), address, 0)
+        found = self._warned(self.core.addresses.listening(address), address, 0)
         ctx.msg.force_socket = found or ctx.msg.force_socket
         return 1
 
@@ -290,7 +290,7 @@ class Corex(Commands):
 
     @function("set_recv_socket", STR)
     def set_recv_socket(self, ctx: Context, address: str) -> int:
-        found = self._warned(find_socket(self.core, address), address, 1)
+        found = self._warned(self.core.addresses.listening(address), address, 1)
         ctx.msg.socket = found or ctx.msg.socket
         return 1
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kamailio_py.log import get_logger
 from kamailio_py.script.transformations.base import Factory, members, on_text
+from kamailio_py.sip.endpoint import HostPort
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -14,42 +15,14 @@ if TYPE_CHECKING:
 
 log = get_logger("corex")
 
-PROTOCOLS = frozenset(("udp", "tcp", "tls", "sctp", "ws", "wss", "any"))
-
-
-class HostPort(NamedTuple):
-    """`[proto:]host[:port]`; "" and 0 for what is not written. `host` keeps its brackets."""
-
-    proto: str
-    host: str
-    port: int
-
 
 def parse_address(text: str) -> HostPort | None:
     """The parts of an address; None, with an error line, if it is none."""
-    proto, rest = "", text
-    if not text.startswith("["):
-        first, colon, after = text.partition(":")
-        if colon and (":" in after or not after.isdecimal()):
-            if first.lower() not in PROTOCOLS:
-                log.err(f"bad protocol in {text}")
-                return None
-            proto, rest = first.lower(), after
-    end = rest.find("]") if rest.startswith("[") else -1
-    host, colon, port = rest[end + 1 :].partition(":")
-    host = rest[: end + 1] + host
-    if not host or (colon and not (port.isdecimal() and int(port) < 65536)):
-        log.err(f"bad port number in {text}")
+    try:
+        return HostPort.parse(text)
+    except ValueError as error:
+        log.err(str(error))
         return None
-    return HostPort("" if proto == "any" else proto, host, int(port or 0))
-
-
-def find_socket(core: Core, text: str) -> ListenSocket | None:
-    """The listening socket of this address; the port is 5060 if none is written."""
-    found = parse_address(text)
-    if found is None:
-        return None
-    return core.addresses.find_socket(found.host, found.port or 5060, found.proto)
 
 
 def advertised(socket: ListenSocket) -> str:

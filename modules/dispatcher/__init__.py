@@ -135,24 +135,19 @@ class Dispatcher(Loading, Sources, Commands):
         if self.ds_default_sockname:
             found = self.core.addresses.socket_named(self.ds_default_sockname)
         elif self.ds_default_socket:
-            found = self._socket(self.ds_default_socket)
+            found = self.core.addresses.listening(self.ds_default_socket)
         else:
             return None
         if found is None:
             raise ModuleError(f"non-local socket <{self.ds_default_sockname or self.ds_default_socket}>")
         return found
 
-    def _socket(self, text: str) -> ListenSocket | None:
-        proto, _, rest = text.partition(":")
-        host, _, port = rest.rpartition(":") if rest.count(":") else (rest, "", "5060")
-        return self.core.addresses.find_socket(host, int(port) if port.isdigit() else 5060, proto)
-
     def socket_of(self, one: Destination) -> ListenSocket | None:
         """The socket that requests to a destination leave from, None for any."""
         name, text = one.named.get("sockname"), one.named.get("socket")
         if name:
             return self.core.addresses.socket_named(name) or self._default
-        return (self._socket(text) if text else None) or self._default
+        return (self.core.addresses.listening(text) if text else None) or self._default
 
     def hash_text(self, ctx: Context) -> str:
         """What the algorithm over variables hashes."""

@@ -11,7 +11,6 @@ from kamailio_py.script.values import Value
 from kamailio_py.sip.branch import Branch
 from kamailio_py.sip.message import Message
 
-from .sockets import find_socket
 from .table import Table
 
 log = get_logger("pv")
@@ -71,7 +70,7 @@ def _assign(ctx: Context, branch: Branch, part: str, value: Value) -> bool:
         if not isinstance(value, str):
             log.err("str value required to set the branch send sock")
             return False
-        socket = find_socket(ctx, value)
+        socket = ctx.core.addresses.listening(value)
         if socket is None:
             log.warn(f"no socket found to match [{value}]")
         else:

@@ -95,31 +95,6 @@ PVARS.plain("RAut", _of_socket(lambda socket: _with_transport(*_advertised(socke
 # the socket to send from
 
 
-def find_socket(ctx: Context, text: str) -> ListenSocket | None:
-    """The listen socket that `proto:host:port` names; any protocol or port where none is written."""
-    proto, colon, rest = text.partition(":")
-    if not colon or proto.lower() not in PROTOCOLS:
-        proto, rest = "", text
-    host, port = rest, ""
-    if rest.startswith("["):
-        host, _, tail = rest[1:].partition("]")
-        port = tail[1:]
-    elif ":" in rest:
-        host, _, port = rest.rpartition(":")
-    if port and not port.isdigit():
-        return None
-    proto = proto.lower()
-    for socket in ctx.core.sockets:
-        if socket.host != host and socket.advertise_host != host:
-            continue
-        if (proto and socket.proto != proto) or (port and int(port) not in (socket.port, socket.sent_by_port)):
-            continue
-        if not port and socket.port != 5060:
-            continue
-        return socket
-    return None
-
-
 def _set_socket(ctx: Context, value: Value) -> bool:
     if value is None:
         ctx.msg.force_socket = None
@@ -127,7 +102,7 @@ def _set_socket(ctx: Context, value: Value) -> bool:
     if not isinstance(value, str) or not value:
         log.err("str value required to set the force send sock")
         return False
-    socket = find_socket(ctx, value)
+    socket = ctx.core.addresses.listening(value)
     if socket is None:
         log.warn(f"no socket found to match [{value}]")
     else:

@@ -203,11 +203,7 @@ class RelayFunctions:
         if "from" not in found or "to" not in found:
             log.err("From and To headers are required")
             return -1
-        sender = None
-        if socket:
-            proto, _, address = socket.partition(":")
-            host, _, port = address.rpartition(":")
-            sender = self.core.addresses.find_socket(host, int(port) if port.isdecimal() else 0, proto)
+        sender = self.core.addresses.listening(socket) if socket else None
         cseq = found.get("cseq", "10").split(" ")[0]
         sent = self.uac.request(
             method,

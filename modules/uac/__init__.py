@@ -114,11 +114,7 @@ class Uac(Commands):
         return pvar
 
     def socket_named(self, text: str | None) -> ListenSocket | None:
-        if not text:
-            return None
-        proto, _, rest = text.partition(":")
-        host, _, port = rest.rpartition(":")
-        return self.core.addresses.find_socket(host, int(port), proto) if port.isdigit() else None
+        return self.core.addresses.listening(text) if text else None
 
     # From and To
 

@@ -12,7 +12,8 @@ from kit.scripts import Scripts
 
 from kamailio_py.engine.boot import ConfigRejected
 from kamailio_py.modules.corex import parse_q
-from kamailio_py.modules.corex.sockets import HostPort, parse_address
+from kamailio_py.modules.corex.sockets import parse_address
+from kamailio_py.sip.endpoint import HostPort
 
 HEAD = """
 listen=udp:127.0.0.1:5060 name "s1"

@@ -12,6 +12,7 @@ from kamailio_py.clock import VirtualClock
 from kamailio_py.config.errors import Position
 from kamailio_py.config.known import known_exports
 from kamailio_py.config.nodes import CustomParameter
+from kamailio_py.engine.addresses import Addresses
 from kamailio_py.engine.cfg_variables import CfgVariables
 from kamailio_py.engine.groups import Groups
 from kamailio_py.module import Module, RpcFault
@@ -43,6 +44,8 @@ class Server:
         self.clock = VirtualClock()
         self.shm = SharedMemory.create(f"pv.{os.getpid()}", 8 << 20)
         self.sockets = [ListenSocket(0, "udp", "127.0.0.1", 5060, name="main")]
+        self.addresses = Addresses(self)
+        self.addresses.sockets = self.sockets
         self.snd: tuple[str, Destination] | None = None
         self.cfg = SimpleNamespace(groups=Groups(), server_id=3, debug=2)
         self.modules: dict[str, Module] = {}
