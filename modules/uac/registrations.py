@@ -32,8 +32,8 @@ NUMBERS = ("expires", "flags", "reg_delay", "cseq", "reg_init", "timer_expires")
 class Head(Record):
     """What concerns all registrations."""
 
-    active = u32("1 if rounds register, see uac.reg_active")
-    loaded = u32("1 once the table was read")
+    active = u64("1 if rounds register, see uac.reg_active")
+    loaded = u64("1 once the table was read")
     shifted = u64("when all of them were thrown away for a reload, seconds since the epoch")
 
 
@@ -88,15 +88,10 @@ class Registrations:
     # what concerns all
 
     def head(self, field: int) -> int:
-        if field == Head.shifted:
-            return self._u64[(self._head + field) >> 3]
-        return self._u32[(self._head + field) >> 2]
+        return self._u64[(self._head + field) >> 3]
 
     def set_head(self, field: int, value: int) -> None:
-        if field == Head.shifted:
-            self._u64[(self._head + field) >> 3] = value
-        else:
-            self._u32[(self._head + field) >> 2] = value
+        self._u64[(self._head + field) >> 3] = value
 
     def count(self, counter: int, n: int) -> None:
         self._counters.add(counter, n)

@@ -67,10 +67,7 @@ def decode(known: str, value: str, password: str) -> str | None:
         data = base64.b64decode(value.replace("-", "=").encode("latin-1"), validate=True)
     except (binascii.Error, ValueError):
         return None
-    if password:
-        key = password.encode("latin-1")
-        data = bytes(byte ^ key[i % len(key)] for i, byte in enumerate(data))
-    found = crossed(known.encode("latin-1"), data).rstrip(b"\0").decode("latin-1")
+    found = crossed(known.encode("latin-1"), data, password.encode("latin-1")).rstrip(b"\0").decode("latin-1")
     try:
         Uri.parse(found)
     except BadUri:
