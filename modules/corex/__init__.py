@@ -76,7 +76,7 @@ class Corex(Commands):
 
     def __init__(self, core: Core) -> None:
         super().__init__(core)
-        self._dns_records: list[dict[str, str]] = []
+        self._dns_records: list[tuple[str, str, str, list[int]]] = []
 
     # parameters
 
@@ -93,18 +93,21 @@ class Corex(Commands):
         if fields.get("type") not in ("A", "AAAA", "SRV") or not fields.get("name"):
             log.err(f"invalid dns_cache record [{text}]")
             raise ValueError(f"invalid dns_cache record [{text}]")
-        self._dns_records.append(fields)
+        numbers = []
+        for name in ("ttl", "flags", "priority", "weight", "port"):
+            try:
+                numbers.append(int(fields.get(name) or 0))
+            except ValueError:
+                raise ValueError(f"invalid {name}: {fields[name]}") from None
+        self._dns_records.append((fields["type"], fields["name"], fields.get("addr", ""), numbers))
 
     def _put_dns_records(self) -> None:
-        for fields in self._dns_records:
-            names = ("ttl", "flags", "priority", "weight", "port")
-            ttl, flags, priority, weight, port = (int(fields.get(name) or 0) for name in names)
-            kind, target = fields["type"], fields.get("addr", "")
+        for kind, name, target, (ttl, flags, priority, weight, port) in self._dns_records:
             address = target if kind == "SRV" else parse_dns_address(kind, target)
             record = DnsRecord(address, 0, priority, weight, port) if address is not None else None
             if (record is None and not flags & NEGATIVE) or not self.core.dns.enabled:
-                raise ModuleError(f"failed to add dns cache record [{fields['name']}]")
-            self.core.dns.put(kind, fields["name"], record, ttl, flags)
+                raise ModuleError(f"failed to add dns cache record [{name}]")
+            self.core.dns.put(kind, name, record, ttl, flags)
 
     def mod_init(self) -> None:
         self._put_dns_records()

@@ -237,11 +237,11 @@ class Stored:
 
     def _socket(self, text: Any) -> int:
         """Index of a socket of this server; one that is none has NOT_OURS."""
-        for socket in self.core.sockets:
-            if str(socket) == text:
-                return socket.index
-        log.warn(f"non-local socket <{text}>...ignoring")
-        return NOT_OURS
+        found = self.core.addresses.listening(str(text)) if text else None
+        if found is None:
+            log.warn(f"non-local socket <{text}>...ignoring")
+            return NOT_OURS
+        return found.index
 
 
 def _profiles(text: Any) -> list[tuple[str, str]]:

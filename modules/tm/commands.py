@@ -243,11 +243,10 @@ class Commands:
         return ident
 
     def _socket(self, text: str) -> ListenSocket:
-        wanted = text if text.count(":") > 1 else f"udp:{text}"
-        for socket in self.tm.core.sockets:
-            if str(socket) == wanted:
-                return socket
-        raise RpcFault(400, f'No local socket for "{text}"')
+        found = self.tm.core.addresses.listening(text)
+        if found is None:
+            raise RpcFault(400, f'No local socket for "{text}"')
+        return found
 
 
 def _next(call: Call, letter: str, what: str) -> Any:

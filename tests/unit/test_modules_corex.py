@@ -213,6 +213,25 @@ def test_place_in_the_config() -> None:
         assert path == name == str(scripts.server.path)
 
 
+@pytest.mark.parametrize(
+    ("record", "said"),
+    [
+        ("type=A;name=a.test;addr=1.2.3.4;ttl=5x", "invalid ttl: 5x"),
+        ("type=SRV;name=a.test;addr=b.test;port=", ""),
+        ("type=MX;name=a.test", "invalid dns_cache record"),
+    ],
+)
+def test_records_of_the_dns_cache(record: str, said: str) -> None:
+    cfg = f'loadmodule "corex"\nmodparam("corex", "dns_cache", "{record}")\nrequest_route {{ exit; }}\n'
+    if said:
+        with pytest.raises(ConfigRejected) as caught:
+            Local(cfg)
+        assert said in str(caught.value.errors[0])
+        return
+    with Local(cfg) as server:
+        assert server.core.dns.find("SRV", "a.test") is None  # its time was over at once
+
+
 def test_unknown_part_of_the_place_is_an_error_at_load() -> None:
     with pytest.raises(ConfigRejected) as caught:
         Scripts({"x": "$var(out) = $cfg(foo);"}, modules="corex")
