@@ -7,16 +7,14 @@ and without columns.
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from differential.language_cases import cases, config, title
-from kit.server import Server
+from kit.server import Server, real_command
 
 from kamailio_py import log
 from kamailio_py.config.compiler import compile_config
@@ -60,12 +58,7 @@ def by_case(lines: list[str]) -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list[str]]]:
-    kamailio = shutil.which("kamailio")
-    if kamailio is None:
-        if os.environ.get("KAMAILIO_REQUIRED"):
-            pytest.fail("kamailio is not installed")
-        pytest.skip("kamailio is not installed")
-    server = Server("real", [kamailio], config())
+    server = Server("real", real_command(), config())
     try:
         server.start()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:

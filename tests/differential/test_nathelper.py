@@ -289,7 +289,6 @@ route[pings] {
 def test_pings(s: Scene) -> None:
     """Contacts behind a NAT get requests or empty datagrams, until that is switched off."""
     alice, bob = s.agents("alice", "bob")
-    path = str(s.server.directory / "run" / "kamailio_ctl")
     alice.request("REGISTER", headers=f"X-How: sip\nContact: <sip:alice@{alice.host}>;expires=60")
     alice.expect(200)
     ping = alice.expect("OPTIONS")
@@ -303,16 +302,16 @@ def test_pings(s: Scene) -> None:
     while not any(arrival.message.text == "\0\0\0\0" for arrival in bob.arrivals):
         assert time.monotonic() < deadline, "no empty datagram"
         bob.listen(0.1)
-    assert "error" not in kamcmd(path, "nathelper.enable_ping", "0")
+    assert "error" not in kamcmd(s.server.ctl, "nathelper.enable_ping", "0")
     alice.listen(1.2)
     count = len(alice.arrivals)
     alice.listen(1.5)
     assert len(alice.arrivals) == count, "pings go on"
-    kamcmd(path, "nathelper.enable_ping", "1")
+    kamcmd(s.server.ctl, "nathelper.enable_ping", "1")
     alice.expect("OPTIONS")
 
 
 @room.case("route[no_pings] { return; }")
 def test_no_pings(s: Scene) -> None:
-    s.note(kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), "nathelper.enable_ping", "1"))
-    s.note(kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), "nathelper.enable_ping"))
+    s.note(kamcmd(s.server.ctl, "nathelper.enable_ping", "1"))
+    s.note(kamcmd(s.server.ctl, "nathelper.enable_ping"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from kit.kamcmd import kamcmd
 from kit.room import Room
 from kit.scene import Scene, ask
 
@@ -71,12 +70,6 @@ modparam("permissions", "address_file", "@DIR@/addresses")
 modparam("permissions", "check_all_branches", 0)
 modparam("permissions", "peer_tag_avp", "$avp(tag)")
 """, last='sl_send_reply("200", "done");')  # fmt: skip
-
-
-def told(s: Scene, *commands: str) -> None:
-    """Note what kamcmd prints for each of these."""
-    for command in commands:
-        s.note(f"$ {command}\n{kamcmd(str(s.server.directory / 'run' / 'kamailio_ctl'), *command.split(' '))}")
 
 
 @cached.case("""
@@ -240,18 +233,18 @@ route[addresses_in_file] {
 """)
 def test_addresses_in_file(s: Scene) -> None:
     ask(s)
-    told(s, "permissions.addressDump", "permissions.subnetDump", "permissions.domainDump", "permissions.trustedDump")
+    s.tell("permissions.addressDump", "permissions.subnetDump", "permissions.domainDump", "permissions.trustedDump")
     (s.server.directory / "addresses").write_text("7 127.0.0.1\n")
-    told(s, "permissions.addressReload")
+    s.tell("permissions.addressReload")
     ask(s)
-    told(s, "permissions.addressDump", "permissions.trustedReload")
+    s.tell("permissions.addressDump", "permissions.trustedReload")
 
 
 @cached.case("route[rpc] { return; }")
 def test_rpc(s: Scene) -> None:
     ask(s)
-    told(
-        s, "permissions.addressDump", "permissions.subnetDump", "permissions.domainDump", "permissions.trustedDump",
+    s.tell(
+        "permissions.addressDump", "permissions.subnetDump", "permissions.domainDump", "permissions.trustedDump",
         "permissions.testUri", "permissions.testUri a", "permissions.testUri a b",
         "permissions.testUri permissions sip:a@b sip:c@d", "permissions.allowUri permissions sip:a@b sip:only@d",
         "permissions.allowUri nosuch sip:a@b sip:only@d",
@@ -271,12 +264,12 @@ def test_reloading(s: Scene) -> None:
     database.execute("insert into address (grp, ip_addr, mask, port, tag) values (8, '127.0.0.1', 32, 0, 'new')")
     database.commit()
     ask(s)
-    told(s, "permissions.addressReload", "permissions.trustedReload", "permissions.trustedDump")
+    s.tell("permissions.addressReload", "permissions.trustedReload", "permissions.trustedDump")
     ask(s)
     database.execute("insert into address (grp, ip_addr, mask, port, tag) values (0, '127.0.0.1', 32, 0, 'bad')")
     database.execute("delete from address where grp = 8")
     database.commit()
-    told(s, "permissions.addressReload")
+    s.tell("permissions.addressReload")
     ask(s)
     database.close()
 
@@ -284,4 +277,4 @@ def test_reloading(s: Scene) -> None:
 @cached.case("route[reload_at_once] { return; }")
 def test_reload_at_once(s: Scene) -> None:
     ask(s)
-    told(s, "permissions.addressReload", "permissions.addressReload", "permissions.trustedReload")
+    s.tell("permissions.addressReload", "permissions.addressReload", "permissions.trustedReload")

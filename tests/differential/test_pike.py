@@ -20,11 +20,6 @@ modparam("pike", "remove_latency", 3)
 """)  # fmt: skip
 
 
-def told(s: Scene, *commands: str) -> None:
-    for command in commands:
-        s.note(f"$ {command}\n{kamcmd(str(s.server.directory / 'run' / 'kamailio_ctl'), *command.split(' '))}")
-
-
 @slow.case("""
 route[flood] {
     pike_check_req();
@@ -35,12 +30,12 @@ route[flood] {
 def test_flood(s: Scene) -> None:
     s.mask(r"expires: \d+")
     alice = s.agent("alice")
-    told(s, "pike.top", "pike.list")
+    s.tell("pike.top", "pike.list")
     for _ in range(24):
         alice.request("OPTIONS")
         alice.expect(200)
-    told(s, "pike.top", "pike.list", "pike.top HOT", "pike.top ALL", "pike.top nothing")
-    told(s, "pike.top WARM", "stats.get_statistics pike:")
+    s.tell("pike.top", "pike.list", "pike.top HOT", "pike.top ALL", "pike.top nothing")
+    s.tell("pike.top WARM", "stats.get_statistics pike:")
 
 
 @slow.case("""
@@ -63,7 +58,7 @@ def test_addresses(s: Scene) -> None:
     ):  # fmt: skip
         alice.request("OPTIONS", headers=f"X-IP: {ip}\nX-Times: {times}")
         alice.expect(200)
-    told(s, "pike.top ALL", "pike.top HOT")
+    s.tell("pike.top ALL", "pike.top HOT")
 
 
 @quick.case("""
@@ -80,13 +75,12 @@ def test_unblocked(s: Scene) -> None:
     s.fence()
     alice.drain()
     s.note(f"some were refused: {any(arrival.message.status == 503 for arrival in alice.arrivals)}")
-    s.note(f"blocked: {'10.1.1.1' in kamcmd(str(s.server.directory / 'run' / 'kamailio_ctl'), 'pike.top', 'HOT')}")
-    path = str(s.server.directory / "run" / "kamailio_ctl")
+    s.note(f"blocked: {'10.1.1.1' in kamcmd(s.server.ctl, 'pike.top', 'HOT')}")
     deadline = time.monotonic() + 12
     hot_until = 0.0
     start = time.monotonic()
-    while "10.1.1.1" in kamcmd(path, "pike.top", "ALL"):
-        if "10.1.1.1" in kamcmd(path, "pike.top", "HOT"):
+    while "10.1.1.1" in kamcmd(s.server.ctl, "pike.top", "ALL"):
+        if "10.1.1.1" in kamcmd(s.server.ctl, "pike.top", "HOT"):
             hot_until = time.monotonic() - start
         assert time.monotonic() < deadline
         time.sleep(0.1)

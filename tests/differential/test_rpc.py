@@ -14,7 +14,7 @@ import pytest
 from tests.kit.jsonrpc import Datagrams
 from tests.kit.jsonrpc import request as json_request
 from tests.kit.kamcmd import Wire, kamcmd, request
-from tests.kit.server import Server, our_command, real_command
+from tests.kit.server import Server, both, our_command, real_command
 
 pytestmark = pytest.mark.kamailio
 
@@ -241,88 +241,69 @@ def words(command: str) -> list[str | int | float]:
     return made
 
 
-class Pair:
-    """Both servers, their control sockets in their own runtime directories."""
+def visit(server: Server, number: int) -> None:
+    """One OPTIONS that is answered."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
+        agent.settimeout(5)
+        agent.bind(("127.0.0.1", 0))
+        via = f"Via: SIP/2.0/UDP 127.0.0.1:{agent.getsockname()[1]};branch=z9hG4bK{number}\r\n"
+        head = f"OPTIONS sip:x@127.0.0.1 SIP/2.0\r\n{via}From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
+        agent.sendto(f"{head}Call-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\r\n".encode(), server.address)
+        assert agent.recv(4096).startswith(b"SIP/2.0 200")
 
-    def __init__(self) -> None:
-        self.real = Server("rpc-real", real_command(), CFG)
-        self.ours = Server("rpc-ours", our_command(), CFG)
-        self.servers = [self.real, self.ours]
 
-    def start(self) -> None:
-        for server in self.servers:
-            server.start()
-            for number in range(3):
-                self._ask(server, number)
+def said(server: Server, command: str) -> str:
+    return named(command, masked(server, kamcmd(server.ctl, *command.split(" "))))
 
-    @staticmethod
-    def _ask(server: Server, number: int) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as agent:
-            agent.settimeout(5)
-            agent.bind(("127.0.0.1", 0))
-            via = f"Via: SIP/2.0/UDP 127.0.0.1:{agent.getsockname()[1]};branch=z9hG4bK{number}\r\n"
-            head = f"OPTIONS sip:x@127.0.0.1 SIP/2.0\r\n{via}From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\n"
-            agent.sendto(f"{head}Call-ID: {number}\r\nCSeq: 1 OPTIONS\r\n\r\n".encode(), server.address)
-            assert agent.recv(4096).startswith(b"SIP/2.0 200")
 
-    def path(self, server: Server) -> str:
-        return str(server.directory / "run" / "kamailio_ctl")
-
-    def said(self, server: Server, command: str) -> str:
-        said = kamcmd(self.path(server), *command.split(" "))
-        said = said.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")
-        return named(command, said)
-
-    def stop(self) -> None:
-        for server in self.servers:
-            server.stop()
+def masked(server: Server, text: str) -> str:
+    return text.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")
 
 
 @pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    made = Pair()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+def servers() -> Iterator[list[Server]]:
+    """Both, their control sockets in their own runtime directories."""
+    with both(CFG) as running:
+        for server in running:
+            for number in range(3):
+                visit(server, number)
+        yield running
 
 
-def test_every_command_says_the_same(pair: Pair) -> None:
+def test_every_command_says_the_same(servers: list[Server]) -> None:
     """One after the other, since they build upon each other; all that differ are listed at once."""
     differing = []
     for command in COMMANDS:
-        real, ours = (pair.said(server, command) for server in pair.servers)
+        real, ours = (said(server, command) for server in servers)
         if real != ours:
             differing.append(f"$ kamcmd {command}\n--- Kamailio\n{real}--- kamailio-py\n{ours}")
     assert not differing, "\n" + "\n".join(differing)
 
 
-def test_every_command_says_the_same_over_json(pair: Pair) -> None:
+def test_every_command_says_the_same_over_json(servers: list[Server]) -> None:
     differing = []
     for command in OVER_JSON:
-        said = []
-        for server in pair.servers:
+        answers = []
+        for server in servers:
             caller = Datagrams(server.directory / "run" / "kamailio_rpc.sock")
             answer = caller.raw(json_request(command.split(" ")[0], *words(command)))
             caller.close()
             assert answer is not None, f"no answer to {command} by {server.name}"
-            text = answer.decode().replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")
-            said.append(named_json(command, text))
-        if said[0] != said[1]:
-            differing.append(f"{command}\n--- Kamailio\n{said[0]}\n--- kamailio-py\n{said[1]}")
+            answers.append(named_json(command, masked(server, answer.decode())))
+        if answers[0] != answers[1]:
+            differing.append(f"{command}\n--- Kamailio\n{answers[0]}\n--- kamailio-py\n{answers[1]}")
     assert not differing, "\n" + "\n".join(differing)
 
 
-def test_ours_has_every_command_of_the_same_modules(pair: Pair) -> None:
-    real, ours = (set(pair.said(server, "system.listMethods").split()) for server in pair.servers)
+def test_ours_has_every_command_of_the_same_modules(servers: list[Server]) -> None:
+    real, ours = (set(said(server, "system.listMethods").split()) for server in servers)
     groups = ("core.", "system.", "dns.", "dst_blocklist.", "ctl.", "pv.", "cfgutils.")
     assert {name for name in real if name.startswith(groups)} <= ours
 
 
-def test_structs_have_the_same_members(pair: Pair) -> None:
+def test_structs_have_the_same_members(servers: list[Server]) -> None:
     for command in ("core.info", "core.runinfo"):
-        real, ours = (re.findall(r"(?m)^\t(\w+):", pair.said(server, command)) for server in pair.servers)
+        real, ours = (re.findall(r"(?m)^\t(\w+):", said(server, command)) for server in servers)
         assert real == ours
 
 
@@ -353,10 +334,10 @@ def test_structs_have_the_same_members(pair: Pair) -> None:
     ],
     ids=lambda values: repr(values)[:40],
 )
-def test_requests_that_kamcmd_does_not_send(pair: Pair, values: list[str | int | bytes]) -> None:
+def test_requests_that_kamcmd_does_not_send(servers: list[Server], values: list[str | int | bytes]) -> None:
     answers = []
-    for server in pair.servers:
-        with Wire(pair.path(server)) as wire:
+    for server in servers:
+        with Wire(server.ctl) as wire:
             answers.append(wire.send(request(*values)).packet())
     assert answers[0] == answers[1]
 
@@ -364,27 +345,24 @@ def test_requests_that_kamcmd_does_not_send(pair: Pair, values: list[str | int |
 @pytest.mark.parametrize(
     "sent", [b"GET / HTTP/1.0\r\n\r\n", b"\xa1\x13\x06COOK\x61core.", b"\xa2\x03\x00COOK", b"\xa1\x03\x00COOK"]
 )
-def test_garbage(pair: Pair, sent: bytes) -> None:
+def test_garbage(servers: list[Server], sent: bytes) -> None:
     answers = []
-    for server in pair.servers:
-        with Wire(pair.path(server)) as wire:
+    for server in servers:
+        with Wire(server.ctl) as wire:
             answers.append((wire.send(sent).packet(), wire.closed()))
     assert answers[0] == answers[1]
 
 
-def test_interactive(pair: Pair) -> None:
+def test_interactive(servers: list[Server]) -> None:
     lines = "core.echo a b\nctl.who\ncore.nosuch\ncore.prints 'a'\npsx\nversion\nquit\n"
-    said = []
-    for server in pair.servers:
-        text = kamcmd(pair.path(server), stdin=lines)
-        said.append(named("", text.replace(str(server.directory), "DIRECTORY").replace(str(server.port), "PORT")))
-    assert said[0] == said[1]
+    real, ours = (named("", masked(server, kamcmd(server.ctl, stdin=lines))) for server in servers)
+    assert real == ours
 
 
 def test_connections() -> None:
     """core.tcp_info, tcp_list and psa with a listening TCP socket and a connection that was used."""
     cfg = CFG.replace("disable_tcp=yes\n", "tcp_children=2\n")
-    said = []
+    texts = []
     for name, command in (("rpc-tcp-real", real_command()), ("rpc-tcp-ours", our_command())):
         server = Server(name, command, cfg, listen=("tcp:127.0.0.1",))
         try:
@@ -396,11 +374,11 @@ def test_connections() -> None:
                 agent.sendall(f"{head}Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n".encode())
                 assert agent.recv(4096).startswith(b"SIP/2.0 200")
                 text = "".join(
-                    kamcmd(str(server.directory / "run" / "kamailio_ctl"), asked)
+                    kamcmd(server.ctl, asked)
                     for asked in ("core.tcp_info", "core.tcp_list", "core.psa", "core.sockets_list")
                 )
             text = text.replace(str(server.port), "PORT").replace(str(port), "AGENT")
-            said.append(re.sub(r"(ref_count|timeout): \d+", r"\1: N", named("", text)))
+            texts.append(re.sub(r"(ref_count|timeout): \d+", r"\1: N", named("", text)))
         finally:
             server.stop()
-    assert said[0] == said[1]
+    assert texts[0] == texts[1]

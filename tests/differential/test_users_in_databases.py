@@ -6,7 +6,6 @@ import sqlite3
 from pathlib import Path
 
 from kit.digest import authorization, challenge_of
-from kit.kamcmd import kamcmd
 from kit.room import Room
 from kit.scene import Scene, ask
 
@@ -181,23 +180,19 @@ route[reload] {
 """)
 def test_reload(s: Scene) -> None:
     """After domain.reload every process knows the new table; what cannot be read changes nothing."""
-
-    def told(command: str) -> None:
-        s.note(f"$ {command}\n{kamcmd(str(s.server.directory / 'run' / 'kamailio_ctl'), command)}")
-
     ask(s)
-    told("domain.dump")
+    s.tell("domain.dump")
     database = sqlite3.connect(s.server.directory / "u.db")
     database.execute("insert into domain (domain) values ('example.test')")
     database.commit()
     ask(s)
-    told("domain.reload")
+    s.tell("domain.reload")
     ask(s)
-    told("domain.dump")
+    s.tell("domain.dump")
     database.execute("insert into domain_attrs (did, name, type, value) values ('da', 'bad', 1, 'x')")
     database.execute("delete from domain where domain = 'example.test'")
     database.commit()
-    told("domain.reload")
+    s.tell("domain.reload")
     ask(s)
     database.close()
 

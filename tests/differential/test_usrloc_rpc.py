@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from kit.agent import Agent
 from kit.kamcmd import kamcmd
-from kit.server import Server, our_command, real_command
+from kit.server import Server, both
 
 pytestmark = pytest.mark.kamailio
 
@@ -99,16 +99,15 @@ def masked(text: str, port: int) -> str:
     return text.replace(str(port), "<port>")
 
 
-class Pair:
-    """Real Kamailio and ours, with the same users registered."""
+def ask(server: Server, command: str) -> str:
+    return masked(kamcmd(server.ctl, *command.replace("@PORT@", str(server.port)).split()), server.port)
 
-    def __init__(self) -> None:
-        self.servers = [Server(name, command, CFG) for name, command in
-                        (("real", real_command()), ("ours", our_command()))]  # fmt: skip
 
-    def start(self) -> None:
-        for server in self.servers:
-            server.start()
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[Server]]:
+    """Both, with the same users registered."""
+    with both(CFG) as running:
+        for server in running:
             agent = Agent("alice", "rpc", server.address)
             for user, contact, headers in (
                 ("alice", "<sip:a@10.0.0.1>;q=0.5, <sip:b@10.0.0.1>;q=0.7", "User-Agent: ua/1\nAllow: INVITE, BYE"),
@@ -119,48 +118,25 @@ class Pair:
                 agent.request("REGISTER", user=user, headers=f"Contact: {contact}\n{headers}")
                 agent.expect(200)
             agent.close()
-
-    def stop(self) -> None:
-        for server in self.servers:
-            server.stop()
-
-    def ask(self, command: str) -> list[str]:
-        return [
-            masked(
-                kamcmd(
-                    f"unix:{server.directory}/run/kamailio_ctl", *command.replace("@PORT@", str(server.port)).split()
-                ),
-                server.port,
-            )
-            for server in self.servers
-        ]
+        yield running
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    made = Pair()
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
-
-
-def test_every_command_says_the_same(pair: Pair) -> None:
+def test_every_command_says_the_same(servers: list[Server]) -> None:
     different = []
     for command in COMMANDS:
-        real, ours = pair.ask(command)
+        real, ours = (ask(server, command) for server in servers)
         if real != ours:
             different.append(f"$ kamcmd {command}\n--- real\n{real}\n--- ours\n{ours}")
     assert not different, "\n".join(different)
 
 
-def test_what_was_changed_counts(pair: Pair) -> None:
+def test_what_was_changed_counts(servers: list[Server]) -> None:
     """default_expires 77 and one contact only, set above."""
     for name, value in (("default_expires", 77), ("max_contacts", 1)):
-        pair.ask(f"cfg.set_now_int registrar {name} {value}")
+        for server in servers:
+            ask(server, f"cfg.set_now_int registrar {name} {value}")
     seen = []
-    for server in pair.servers:
+    for server in servers:
         agent = Agent("frank", "rpc", server.address)
         agent.request("REGISTER", user="frank", headers="Contact: <sip:f@10.0.0.1>")
         first = agent.expect(200).first("Contact")

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
+from .programs import program
 from .server import Server
 
 _KAMCTLRC = """SIP_DOMAIN={domain}
@@ -50,16 +48,6 @@ for words in json.loads(sys.argv[1]):
     except Exception as error:
         print(type(error).__name__)
 """
-
-
-def program(name: str) -> str:
-    """Where it is; the test is skipped, or fails with KAMAILIO_REQUIRED=1, where it is not."""
-    path = shutil.which(name)
-    if path is None:
-        if os.environ.get("KAMAILIO_REQUIRED") == "1":
-            pytest.fail(f"KAMAILIO_REQUIRED=1, and there is no {name} on this machine")
-        pytest.skip(f"needs {name} on this machine")
-    return path
 
 
 class Admin:

@@ -20,24 +20,12 @@ from typing import Any
 
 import psycopg
 import pymysql
-import pytest
 
 from .ports import Port
+from .programs import program
 
 PATIENCE = 40.0
 NAME, USER, PASSWORD = "kamailio", "kamailio", "kamailiorw"
-
-
-def _program(name: str, *places: str) -> str:
-    """Where a program is; the test is skipped, or fails with KAMAILIO_REQUIRED=1, if it is nowhere."""
-    path = shutil.which(name)
-    for pattern in places:
-        path = path or next((str(p) for p in sorted(Path("/").glob(f"{pattern.lstrip('/')}/{name}"))), None)
-    if path is None:
-        if os.environ.get("KAMAILIO_REQUIRED") == "1":
-            pytest.fail(f"KAMAILIO_REQUIRED=1, and there is no {name} on this machine")
-        pytest.skip(f"needs {name} on this machine")
-    return path
 
 
 class DbServer:
@@ -105,8 +93,8 @@ class MariaDb(DbServer):
     user = "mysql"
 
     def __init__(self) -> None:
-        self._install, self._daemon = _program("mariadb-install-db"), _program("mariadbd", "/usr/sbin")
-        self._client = _program("mariadb")
+        self._install, self._daemon = program("mariadb-install-db"), program("mariadbd", "/usr/sbin")
+        self._client = program("mariadb")
         super().__init__()
         self.socket = str(self.directory / "socket")
         self.run(self._install, "--no-defaults", f"--datadir={self.directory}/data", "--skip-test-db",
@@ -131,9 +119,9 @@ class Postgres(DbServer):
 
     def __init__(self) -> None:
         place = "/usr/lib/postgresql/*/bin"
-        self._is_ready = _program("pg_isready", place)
-        self._daemon, init = _program("postgres", place), _program("initdb", place)
-        self._client = _program("psql", place)
+        self._is_ready = program("pg_isready", place)
+        self._daemon, init = program("postgres", place), program("initdb", place)
+        self._client = program("psql", place)
         super().__init__()
         self.run(init, "-D", f"{self.directory}/data", "-U", "root", "--auth=trust", "--no-sync", "-E", "UTF8",
                  "--locale=C")  # fmt: skip

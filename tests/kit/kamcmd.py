@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import subprocess
 from typing import Any
@@ -11,16 +10,18 @@ from typing import Any
 from kamailio_py.rpc import binrpc
 from kamailio_py.rpc.binrpc import Header, PacketType
 
+from .programs import program
+
 PATIENCE = 10.0
 
 
 def kamcmd(address: str, *words: str, stdin: str | None = None) -> str:
-    """What one run of kamcmd prints, on standard output and standard error."""
-    path = shutil.which("kamcmd")
-    assert path, "kamcmd is not installed"
+    """What one run of kamcmd prints, on standard output and standard error; a failure if nobody listens there."""
     done = subprocess.run(
-        [path, "-s", address, *words], input=stdin, capture_output=True, text=True, timeout=PATIENCE, encoding="latin-1"
-    )
+        [program("kamcmd"), "-s", address, *words], input=stdin, capture_output=True, text=True, timeout=PATIENCE,
+        encoding="latin-1",
+    )  # fmt: skip
+    assert "ERROR: connect" not in done.stderr, done.stderr
     return done.stdout + done.stderr
 
 

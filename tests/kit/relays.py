@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
@@ -13,8 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-import pytest
-
+from .programs import program
 from .rtpengine import encode
 
 
@@ -59,11 +57,7 @@ class RtpEngineDaemon:
     """Debian's rtpengine, in user space, with its media ports in 31000 to 31999 on 127.0.0.1."""
 
     def __init__(self) -> None:
-        path = shutil.which("rtpengine")
-        if path is None:
-            if os.environ.get("KAMAILIO_REQUIRED") == "1":
-                pytest.fail("KAMAILIO_REQUIRED=1, and there is no rtpengine on this machine")
-            pytest.skip("needs Debian's rtpengine-daemon")
+        path = program("rtpengine")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

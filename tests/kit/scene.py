@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 
 from .agent import PATIENCE, Agent, Agent6, Missing
+from .kamcmd import kamcmd
 from .server import Server
 from .stream_agent import StreamAgent, StreamAgent6, TlsAgent
 from .transcript import Entry, Names, Transcript
@@ -91,6 +92,11 @@ class Scene:
     def note_log(self, text: str) -> None:
         """Note whether the server has logged `text` in this scene."""
         self.note(f"log has {text!r}: {self.server.log_contains(text, self._log_from)}")
+
+    def tell(self, *commands: str) -> None:
+        """Note RPC commands, and what kamcmd prints for each."""
+        for command in commands:
+            self.note(f"$ {command}\n{kamcmd(self.server.ctl, *command.split(' '))}")
 
     def fence(self) -> None:
         """Wait until the server's receiver has worked off all that was sent to it before."""

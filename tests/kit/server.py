@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kamailio_py.inspector import check
@@ -24,6 +24,7 @@ from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError
 
 from .ports import Port
+from .programs import program
 
 START_PATIENCE = 30.0
 _LINE = re.compile(r"^ *\d+\(\d+\) ")
@@ -31,9 +32,8 @@ _SCRIPT = re.compile(r"^ *\d+\(\d+\) (?P<level>[A-Z]*):? ?(?P<prefix>.*?)<script
 
 
 def real_command() -> list[str]:
-    """The installed Kamailio, [] when there is none."""
-    path = shutil.which("kamailio")
-    return [path] if path else []
+    """The installed Kamailio; the test is skipped, or fails with KAMAILIO_REQUIRED=1, where there is none."""
+    return [program("kamailio")]
 
 
 def our_command() -> list[str]:
@@ -105,6 +105,11 @@ class Server:
             time.sleep(0.02)
             settled = settled + 1 if _bound(self.port) and _all_sleep(self.process.pid) else 0
         return self
+
+    @property
+    def ctl(self) -> str:
+        """The control socket, where ctl has it unless the cfg says otherwise."""
+        return str(self.directory / "run" / "kamailio_ctl")
 
     @property
     def alive(self) -> bool:
@@ -235,3 +240,14 @@ def _all_sleep(pid: int) -> bool:
         except OSError:
             return False
     return len(tree) > 1
+
+
+@contextlib.contextmanager
+def both(cfg: str) -> Iterator[list[Server]]:
+    """Real Kamailio and ours, running on the same cfg."""
+    servers = [Server("real", real_command(), cfg), Server("ours", our_command(), cfg)]
+    try:
+        yield [server.start() for server in servers]
+    finally:
+        for server in servers:
+            server.stop()

@@ -92,7 +92,6 @@ request_route { xlog("L_NOTICE", "seen\\n"); sl_send_reply("200", "%s"); }
 """
 
 
-@pytest.mark.skipif(not real_command(), reason="needs real Kamailio on this machine")
 @pytest.mark.parametrize(("other", "differ"), [("this", False), ("that", True)])
 def test_two_servers(other: str, differ: bool) -> None:
     """Two servers that answer differently are told apart, two that do not are the same."""

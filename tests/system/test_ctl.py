@@ -279,24 +279,23 @@ def server() -> Iterator[Server]:
 
 
 def test_the_handler_is_started_again(server: Server) -> None:
-    path = str(server.directory / "run" / "kamailio_ctl")
-    listed = kamcmd(path, "-f", "%v %v\n", "core.ps")
+    listed = kamcmd(server.ctl, "-f", "%v %v\n", "core.ps")
     handler = next(line for line in listed.splitlines() if line.endswith("ctl handler"))
-    with Wire(path) as connected:
+    with Wire(server.ctl) as connected:
         connected.send(request("core.printi", 1)).packet()
         os.kill(int(handler.split()[0]), signal.SIGKILL)
         assert server.wait_log("(ctl handler) was started again")
         assert connected.closed()
-    assert kamcmd(path, "core.printi", "2") == "2\n"
-    assert kamcmd(path, "-f", "%v %v\n", "core.ps") != listed
+    assert kamcmd(server.ctl, "core.printi", "2") == "2\n"
+    assert kamcmd(server.ctl, "-f", "%v %v\n", "core.ps") != listed
 
 
 def test_the_default_socket_and_core_kill(server: Server) -> None:
-    path = server.directory / "run" / "kamailio_ctl"
+    path = Path(server.ctl)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert server.process is not None
     pids = process_tree(server.process.pid)
-    assert kamcmd(str(path), "core.kill") == ""
+    assert kamcmd(server.ctl, "core.kill") == ""
     assert server.process.wait(5) == 0
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids[1:])
     assert not path.exists()

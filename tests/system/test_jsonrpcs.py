@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import shutil
 import socket
 import stat
 import subprocess
@@ -17,6 +16,7 @@ import pytest
 
 from tests.kit.jsonrpc import Datagrams, over_fifo, request
 from tests.kit.ports import Port
+from tests.kit.programs import program
 from tests.kit.server import Server, our_command
 
 CFG = """#!KAMAILIO
@@ -90,10 +90,7 @@ def test_files(running: Running) -> None:
 
 
 def test_kamctl(running: Running) -> None:
-    kamctl = shutil.which("kamctl")
-    if kamctl is None:
-        assert os.environ.get("KAMAILIO_REQUIRED") != "1", "KAMAILIO_REQUIRED=1, and there is no kamctl"
-        pytest.skip("needs kamctl")
+    kamctl = program("kamctl")
 
     def run(*words: str) -> str:
         environment = os.environ | {"RPCFIFOPATH": str(running.fifo)}
@@ -108,10 +105,7 @@ def test_kamctl(running: Running) -> None:
 
 
 def test_kamcli(running: Running, tmp_path: Path) -> None:
-    kamcli = shutil.which("kamcli")
-    if kamcli is None:
-        assert os.environ.get("KAMAILIO_REQUIRED") != "1", "KAMAILIO_REQUIRED=1, and there is no kamcli"
-        pytest.skip("needs kamcli")
+    kamcli = program("kamcli")
     config = tmp_path / "kamcli.ini"
     config.write_text(
         "[main]\ndomain=test.com\n[db]\n[ctl]\ntype=jsonrpc\n[jsonrpc]\ntransport=socket\n"

@@ -6,11 +6,10 @@ measurement is repeated, as whoever runs kambench would have to.
 
 from __future__ import annotations
 
-import os
-import shutil
 from dataclasses import replace
 
 import pytest
+from kit.programs import program
 
 from kamailio_py.bench import measure, scenario, servers
 
@@ -24,12 +23,9 @@ def groups() -> list[list[scenario.Scenario]]:
 
 @pytest.mark.parametrize("group", groups(), ids=lambda group: "+".join(one.name for one in group))
 def test_scenarios_run_alike_on_both(group: list[scenario.Scenario]) -> None:
-    needed = ["kamailio", *(["sipp"] if any(one.kind == "sipp" for one in group) else [])]
-    for name in needed:
-        if shutil.which(name) is None:
-            if os.environ.get("KAMAILIO_REQUIRED") == "1":
-                pytest.fail(f"KAMAILIO_REQUIRED=1, and there is no {name} on this machine")
-            pytest.skip(f"{name} is not installed")
+    program("kamailio")
+    if any(one.kind == "sipp" for one in group):
+        program("sipp")
     plan = measure.Plan([*servers.ours(), servers.real()[0]], group, **SHORT)  # type: ignore[arg-type]
     for _ in range(3):
         found = measure.run(plan, lambda *what: None)

@@ -137,7 +137,7 @@ def test_processes_at_the_same_users(tmp_path: Path) -> None:
     try:
         with ThreadPoolExecutor(3) as pool:
             list(pool.map(client, range(3)))
-        dump = kamcmd(f"unix:{server.directory}/run/kamailio_ctl", "ul.dump")
+        dump = kamcmd(server.ctl, "ul.dump")
     finally:
         server.stop()
     in_memory = sorted(zip(re.findall(r"Ruid: (\S+)", dump), re.findall(r"Call-ID: (\S+)", dump), strict=True))
@@ -156,7 +156,7 @@ def test_a_receiver_is_killed(tmp_path: Path) -> None:
             job = pool.submit(register, server, range(120))
             killed = []
             while len(killed) < 3 and not job.done():
-                listed = kamcmd(f"unix:{server.directory}/run/kamailio_ctl", "core.ps").split("\n")
+                listed = kamcmd(server.ctl, "core.ps").split("\n")
                 pids = [int(pid) for pid, what in pairwise(listed) if what.startswith("udp receiver")]
                 if pids and pids[0] not in killed:
                     os.kill(pids[0], signal.SIGKILL)

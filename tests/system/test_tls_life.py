@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 from cryptography import x509
 from kit import certificates
 
+from tests.kit.kamcmd import kamcmd
 from tests.kit.server import Server, our_command
 
 CFG = """#!KAMAILIO
@@ -65,14 +64,8 @@ def shown(connection: ssl.SSLSocket) -> str:
     return x509.load_der_x509_certificate(der).subject.rfc4514_string().rpartition("CN=")[2].partition(",")[0]
 
 
-def kamcmd(server: Server, command: str) -> str:
-    tool = shutil.which("kamcmd")
-    if tool is None:
-        pytest.skip("needs kamcmd on this machine")
-    socket_path = next(server.directory.rglob("ctl"))
-    return subprocess.run(
-        [tool, "-s", f"unix:{socket_path}", command], capture_output=True, text=True, timeout=10, check=False
-    ).stdout
+def told(server: Server, command: str) -> str:
+    return kamcmd(f"unix:{server.directory}/ctl", command)
 
 
 def asks(connection: ssl.SSLSocket) -> bool:
@@ -84,16 +77,16 @@ def asks(connection: ssl.SSLSocket) -> bool:
 def test_reload_changes_new_connections_only(server: Server) -> None:
     with connect(server) as old:
         assert asks(old)
-        assert "TLSv1.3" in kamcmd(server, "tls.list")
+        assert "TLSv1.3" in told(server, "tls.list")
         write_profile(next(server.directory.rglob("tls.cfg")).parent, "second")
-        assert kamcmd(server, "tls.reload") == "Ok. TLS configuration reloaded.\n"
+        assert told(server, "tls.reload") == "Ok. TLS configuration reloaded.\n"
         for _ in range(4):
             with connect(server) as new:
                 assert asks(new)
                 assert "second" in shown(new)
         assert asks(old)
         (next(server.directory.rglob("tls.cfg"))).write_text("[server:default]\ncertificate = none.pem\n")
-        assert "Ok." not in kamcmd(server, "tls.reload")
+        assert told(server, "tls.reload").startswith("error: 500 - ")
         with connect(server) as new:
             assert asks(new), "the former certificates stay"
 
