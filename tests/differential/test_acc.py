@@ -6,7 +6,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from kit.calls import DID, answer, give_up, hang_up, talk
+from kit.calls import DID, answer, give_up, hang_up, ring, talk
 from kit.room import Room
 from kit.scene import Scene, ask
 
@@ -56,16 +56,20 @@ modparam("acc", "multi_leg_info", "leg_src=$avp(src);leg_dst=$avp(dst)")
 )
 
 
-def accounted(s: Scene) -> None:
-    """Note the log lines and rows of this scene."""
+def note_lines(s: Scene, time: str) -> None:
+    """Note what was logged in this scene; `time` is the pattern of the times in it."""
     s.fence()
     s.server.settle()
     for line in s.server.log(s._log_from).split("\n"):
         _, found, text = line.partition("ACC: ")
         if found:
             level = re.search(r"\) ([A-Z]+): ", line)
-            text = re.sub(r"timestamp=\d{10}(?!\d)", "timestamp=T", text)
-            s.note(f"{level[1] if level else '?'} {text}")
+            s.note(f"{level[1] if level else '?'} {re.sub(time, 'timestamp=T', text)}")
+
+
+def accounted(s: Scene) -> None:
+    """Note the log lines and rows of this scene."""
+    note_lines(s, r"timestamp=\d{10}(?!\d)")
     connection = sqlite3.connect(s.server.directory / "acc.db")
     for table in ("acc", "missed_calls", "other"):
         rows = connection.execute(
@@ -301,9 +305,7 @@ def test_forked_again(s: Scene) -> None:
     """The first one rings, two more are called."""
     alice, bob, carol = s.agents("alice", "bob", "carol")
     sent = alice.request("INVITE", bob, headers=f"X-Second: {carol.host}")
-    first = bob.expect("INVITE")
-    bob.reply(first, 180)
-    alice.expect(180)
+    first = ring(alice, bob)
     bob.reply(first, 486)
     bob.expect("ACK")
     carol.reply(carol.expect("INVITE"), 480)
@@ -422,14 +424,7 @@ extras.prepare = extra_database
 
 
 def extra_rows(s: Scene) -> None:
-    s.fence()
-    s.server.settle()
-    for line in s.server.log(s._log_from).split("\n"):
-        _, found, text = line.partition("ACC: ")
-        if found:
-            level = re.search(r"\) ([A-Z]+): ", line)
-            text = re.sub(r"timestamp=\d{10};usec=\d{1,6};", "timestamp=T;", text)
-            s.note(f"{level[1] if level else '?'} {text}")
+    note_lines(s, r"timestamp=\d{10};usec=\d{1,6}(?=;)")
     connection = sqlite3.connect(s.server.directory / "acc.db")
     for table in ("one", "two"):
         for row in connection.execute(

@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
+from kit.aside import answered, async_room
 from kit.calls import give_up
-from kit.room import Room
 from kit.scene import Scene
 
-room = Room(
-    "async fates",
-    modules="async",
-    globals_="""
-async_workers=1
-async_workers_group="name=fast;workers=1;nonblock=0;usleep=0"
-async_workers_group="name=slow;workers=1"
-""",
-    params="""
-modparam("async", "workers", 1)
-modparam("async", "ms_timer", 10)
-modparam("tm", "wt_timer", 1000)
-modparam("tm", "fr_timer", 4000)
-modparam("htable", "htable", "t=>size=4;")
-""",
-)
-
-
-def answered(s: Scene, status: int = 200, method: str = "MESSAGE") -> None:
-    alice = s.agent("alice")
-    sent = alice.request(method)
-    reply = alice.expect(status, method)
-    if method == "INVITE" and status >= 300:
-        alice.ack(sent, reply)
+room = async_room("async fates")
 
 
 @room.case("""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from kit.agent import Agent
-from kit.kamcmd import kamcmd
+from kit.blocklist import note_blocked, unblock
 from kit.room import Room
 from kit.scene import Scene
 
@@ -12,23 +11,11 @@ room = Room(
     listen=("tcp:127.0.0.1",),
     modules="blst ctl",
     globals_="use_dst_blocklist=yes\ndst_blocklist_expire=40",
-    params="""modparam("ctl", "binrpc", "unix:@DIR@/ctl")
+    params="""
 modparam("tm", "blst_503", 1)
 modparam("tm", "blst_503_def_timeout", 20)
 """,
 )
-
-
-def listed(s: Scene, *agents: Agent) -> None:
-    """Note who is on the list, for how many tens of seconds and why."""
-    names = {str(agent.port): agent.name for agent in agents}
-    said = kamcmd(f"unixs:{s.server.directory}/ctl", "dst_blocklist.debug").split()
-    entries = [said[at : at + 5] for at in range(0, len(said) - 4, 5)]  # protocol, address, port, seconds, flags
-    s.note(f"listed {sorted((names[e[2]], e[0], (int(e[3]) + 5) // 10, e[4]) for e in entries if e[2] in names)}")
-
-
-def empty(s: Scene) -> None:
-    kamcmd(f"unixs:{s.server.directory}/ctl", "dst_blocklist.delete_all")
 
 
 ASKED = """route[asked] {
@@ -57,8 +44,8 @@ def test_asked(s: Scene) -> None:
     for step in steps:
         alice.request("OPTIONS", headers=f"X-Do: {step}")
         alice.expect(200)
-        listed(s, alice)
-    empty(s)
+        note_blocked(s, alice)
+    unblock(s)
 
 
 IGNORING = """route[ignoring] {
@@ -82,8 +69,8 @@ def test_ignoring(s: Scene) -> None:
         alice.request("MESSAGE", bob, headers=f"X-Ignore: {ignored}")
         bob.reply(bob.expect("MESSAGE"), 503, headers=extra)
         alice.expect(500)
-        listed(s, bob)
-        empty(s)
+        note_blocked(s, bob)
+        unblock(s)
 
 
 @room.case(IGNORING.replace("ignoring]", "no_answer]").replace("IGNORING", "NO_ANSWER"))
@@ -97,8 +84,8 @@ def test_no_answer(s: Scene) -> None:
     ]
     for caller, invite in zip(callers, sent, strict=True):
         caller.ack(invite, caller.expect(408))
-    listed(s, *callees)
-    empty(s)
+    note_blocked(s, *callees)
+    unblock(s)
 
 
 @room.case(IGNORING.replace("ignoring]", "no_connection]").replace("IGNORING", "NO_CONNECTION"))
@@ -108,5 +95,5 @@ def test_no_connection(s: Scene) -> None:
     for ignored in ("", "timeout", "all"):
         alice.request("MESSAGE", uri=f"sip:{s.name}@127.0.0.1:{bob.port};transport=tcp", headers=f"X-Ignore: {ignored}")
         alice.expect(477)
-        listed(s, bob)
-        empty(s)
+        note_blocked(s, bob)
+        unblock(s)

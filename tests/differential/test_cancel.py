@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.calls import give_up
+from kit.calls import give_up, ring
 from kit.room import Room
 from kit.scene import Scene
 
@@ -76,9 +76,7 @@ def test_crossing_answer(s: Scene) -> None:
     """The one called answers while the CANCEL is under way: the 200 goes through."""
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
+    invite = ring(alice, bob)
     alice.cancel(sent)
     cancel = bob.expect("CANCEL")
     alice.expect(200, "CANCEL")
@@ -91,9 +89,7 @@ def test_crossing_answer(s: Scene) -> None:
 def test_cancel_repeated(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
+    invite = ring(alice, bob)
     cancel = alice.cancel(sent)
     bob.reply(bob.expect("CANCEL"), 200)
     answer = alice.expect(200, "CANCEL")
@@ -168,9 +164,7 @@ route[cancel_from_script] {
 def test_cancel_from_script(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
+    invite = ring(alice, bob)
     alice.request("MESSAGE", headers=f"X-Call: {sent.call_id}")
     alice.expect(200, "MESSAGE")
     bob.reply(bob.expect("CANCEL"), 200)

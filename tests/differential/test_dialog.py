@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from kit.agent import Agent
-from kit.calls import DID, answer, give_up, hang_up, talk, within
+from kit.calls import DID, answer, give_up, hang_up, ring, talk, within
 from kit.kamcmd import kamcmd
 from kit.room import Room
 from kit.scene import Scene, ask
@@ -126,7 +126,7 @@ route[busy] {
 def test_busy(s: Scene) -> None:
     s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    answer(alice, bob, alice.request("INVITE", bob), 486, ring=False)
+    answer(alice, bob, alice.request("INVITE", bob), 486, rings=False)
 
 
 @room.case("""
@@ -166,9 +166,7 @@ def test_no_ack(s: Scene) -> None:
     s.mask(DID)
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
+    received = ring(alice, bob)
     bob.reply(received, 200)
     final = alice.expect(200)
     hang_up(alice, bob, sent, final)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from kit.agent import Agent
+from kit.blocklist import note_blocked, unblock
 from kit.calls import answer, exchange
 from kit.domain import Domain
 from kit.kamcmd import kamcmd
@@ -25,9 +26,15 @@ def name_server() -> Iterator[None]:
         yield
 
 
-CONTROL = 'modparam("ctl", "binrpc", "unix:@DIR@/ctl")'
+def served(s: Scene, *names: str) -> tuple[Domain, Agent, list[Agent]]:
+    """A domain, alice, who asks for it, and the agents that its SRV records name, the first of them preferred."""
+    alice, *agents = s.agents("alice", *names)
+    domain = Domain(s)
+    domain.service(*agents)
+    return domain, alice, agents
 
-plain = Room("dns", listen=("tcp:127.0.0.1",), modules="ctl cfg_rpc", params=CONTROL)
+
+plain = Room("dns", listen=("tcp:127.0.0.1",), modules="ctl cfg_rpc")
 RELAY = "route[{0}] {{ t_relay(); }}"
 case: Callable[[str], str] = RELAY.format
 
@@ -35,9 +42,7 @@ case: Callable[[str], str] = RELAY.format
 @plain.case(case("service"))
 def test_service(s: Scene) -> None:
     """SRV records give host and port, their hosts' address records the address; both are asked once."""
-    alice, bob = s.agents("alice", "bob")
-    domain = Domain(s)
-    domain.service(bob)
+    domain, alice, (bob,) = served(s, "bob")
     for _ in range(2):
         exchange(alice, bob, uri=domain.uri())
         domain.note_asked()
@@ -68,9 +73,7 @@ def test_nowhere(s: Scene) -> None:
 @plain.case(case("preferred"))
 def test_preferred(s: Scene) -> None:
     """Of several SRV records the one with the lowest priority, of these the heaviest; there is no failover."""
-    alice, bob, carol, dave = s.agents("alice", "bob", "carol", "dave")
-    domain = Domain(s)
-    domain.service(bob, carol, dave)
+    domain, alice, (bob, carol, dave) = served(s, "bob", "carol", "dave")
     domain.has(
         "_sip._udp.@", f"SRV 20 9 {bob.port} bob.@", f"SRV 10 1 {carol.port} carol.@", f"SRV 10 5 {dave.port} dave.@"
     )
@@ -227,9 +230,7 @@ def test_no_answer(s: Scene) -> None:
 
 @plain.case('route[stateless] { if (!forward()) { sl_send_reply("500", "not sent"); } }')
 def test_stateless(s: Scene) -> None:
-    alice, bob = s.agents("alice", "bob")
-    domain = Domain(s)
-    domain.service(bob)
+    domain, alice, (bob,) = served(s, "bob")
     exchange(alice, bob, uri=domain.uri())
     alice.request("MESSAGE", uri=domain.uri("none.@"))
     alice.expect(500)
@@ -253,7 +254,7 @@ def test_names_in_script(s: Scene) -> None:
 
 def rpc(s: Scene, *words: str) -> None:
     """Note what a command says, without times and sizes."""
-    said = kamcmd(f"unixs:{s.server.directory}/ctl", *words)
+    said = kamcmd(s.server.ctl, *words)
     said = re.sub(r"(size_bytes|last_used|expires): \d+", r"\1: N", said)
     s.note(f"{' '.join(words)}: {said}")
 
@@ -299,9 +300,7 @@ def test_counted(s: Scene) -> None:
 
 # NAPTR
 
-naptr = Room(
-    "dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes", modules="ctl cfg_rpc", params=CONTROL
-)
+naptr = Room("dns_naptr", listen=("tcp:127.0.0.1",), globals_="dns_try_naptr=yes", modules="ctl cfg_rpc")
 
 
 def both_ways(s: Scene, prefer: str) -> tuple[Domain, Agent, Agent]:
@@ -382,14 +381,6 @@ FAILOVER = "use_dns_failover=yes\n"
 failover = Room("dns_failover", listen=("tcp:127.0.0.1", "udp:127.0.0.2"), globals_=FAILOVER, modules="uac")
 
 
-def two_places(s: Scene) -> tuple[Domain, Agent, Agent, Agent]:
-    """A domain, alice, who asks, and its two places: bob, preferred, and carol."""
-    alice, bob, carol = s.agents("alice", "bob", "carol")
-    domain = Domain(s)
-    domain.service(bob, carol)
-    return domain, alice, bob, carol
-
-
 def stops(agent: Agent, status: int = 503, headers: str = "") -> None:
     agent.reply(agent.expect("MESSAGE"), status, headers=headers)
 
@@ -405,7 +396,7 @@ def passes_on(alice: Agent, bob: Agent, carol: Agent, headers: str = "", **reque
 @failover.case(case("unavailable"), retransmissions=True)
 def test_unavailable(s: Scene) -> None:
     """A 503 sends the request on to the next place."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob)
     domain.note_asked()
@@ -416,7 +407,7 @@ def test_unavailable(s: Scene) -> None:
 
 @failover.case(case("all_unavailable"))
 def test_all_unavailable(s: Scene) -> None:
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob)
     stops(carol)
@@ -426,7 +417,7 @@ def test_all_unavailable(s: Scene) -> None:
 @failover.case(case("other_failures"))
 def test_other_failures(s: Scene) -> None:
     """Any other reply is an answer."""
-    domain, alice, bob, _ = two_places(s)
+    domain, alice, (bob, _) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     stops(bob, 500)
     alice.expect(500)
@@ -436,7 +427,7 @@ def test_other_failures(s: Scene) -> None:
 @failover.case(case("silent"))
 def test_silent(s: Scene) -> None:
     """No reply in time: the next place is tried."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     bob.expect("MESSAGE")
     carol.reply(carol.expect("MESSAGE"), 200)
@@ -451,7 +442,7 @@ def test_silent(s: Scene) -> None:
 )
 def test_calls(s: Scene) -> None:
     """A call that its first place cannot take; the routes that were armed are those of the second, too."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     invite = alice.request("INVITE", uri=domain.uri())
     bob.reply(bob.expect("INVITE"), 503)
     bob.expect("ACK")
@@ -489,7 +480,7 @@ def test_one_more_stateless(s: Scene) -> None:
 @failover.case("route[not_wanted] { t_set_disable_failover(1); t_relay(); }")
 def test_not_wanted(s: Scene) -> None:
     """The flag is one of INVITEs: it does nothing for other requests that have no transaction yet."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     invite = alice.request("INVITE", uri=domain.uri())
     bob.reply(bob.expect("INVITE"), 503)
     bob.expect("ACK")
@@ -507,7 +498,7 @@ def test_not_wanted(s: Scene) -> None:
 )
 def test_relay_flags(s: Scene) -> None:
     """Flags of t_relay_to() do nothing without a next hop."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     passes_on(alice, bob, carol, uri=domain.uri(), headers="X-Flags: 4")
     alice.request("MESSAGE", uri=domain.uri(), headers="X-Flags: t_newtran")
     stops(bob)
@@ -516,13 +507,13 @@ def test_relay_flags(s: Scene) -> None:
     alice.expect(478)
     invite = alice.request("INVITE", uri=domain.uri(), headers="X-Flags: 1")
     alice.expect(100)
-    answer(alice, bob, invite, 486, ring=False)
+    answer(alice, bob, invite, 486, rings=False)
 
 
 @failover.case(case("from_which_socket"))
 def test_from_which_socket(s: Scene) -> None:
     """The first request goes out from where it came in, the next from the server's choice."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     got = bob.expect("MESSAGE")
     s.note(f"from {got.source[0]}")
@@ -547,9 +538,7 @@ def test_hosts_file(s: Scene) -> None:
 
 @uncached.case(case("asked_again"))
 def test_asked_again(s: Scene) -> None:
-    alice, bob = s.agents("alice", "bob")
-    domain = Domain(s)
-    domain.service(bob)
+    domain, alice, (bob,) = served(s, "bob")
     for _ in range(2):
         exchange(alice, bob, uri=domain.uri())
         domain.note_asked()
@@ -576,7 +565,7 @@ reparsed = Room(
     listen=("udp:127.0.0.2", "tcp:127.0.0.1"),
     globals_=f"{FAILOVER}use_dst_blocklist=yes\ndns_try_naptr=yes\n",
     modules="ctl",
-    params=f"""{CONTROL}
+    params="""
 modparam("tm", "reparse_on_dns_failover", 0)
 modparam("tm", "dns_reuse_rcv_socket", 1)
 modparam("tm", "blst_503", 1)
@@ -587,61 +576,54 @@ modparam("tm", "blst_503_max_timeout", 30)
 )
 
 
-def blocked(s: Scene, *agents: Agent) -> None:
-    """Note who is on the blocklist, for how many tens of seconds and why, and empty it."""
-    names = {str(agent.port): agent.name for agent in agents}
-    said = kamcmd(f"unixs:{s.server.directory}/ctl", "dst_blocklist.debug").split()
-    entries = [said[at : at + 5] for at in range(0, len(said) - 4, 5)]  # protocol, address, port, seconds, flags
-    s.note(
-        f"blocked {sorted((names[port], (int(seconds) + 5) // 10, flags) for _, _, port, seconds, flags in entries)}"
-    )
-    rpc(s, "dst_blocklist.delete_all")
-
-
 @reparsed.case(case("built_anew"))
 def test_built_anew(s: Scene) -> None:
     """The request is built again from the one received, and goes out from where that came in."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
     bob.expect("MESSAGE")
     got = carol.expect("MESSAGE")
     s.note(f"from {got.source[0]}")
     carol.reply(got, 200)
     alice.expect(200)
-    blocked(s, bob, carol)
+    note_blocked(s, bob, carol)
+    unblock(s)
 
 
 @reparsed.case(case("retry_after"))
 def test_retry_after(s: Scene) -> None:
     """Who answers 503 is left alone: for as long as it says, within limits, and for a time of ours if it does not."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     for after in ("", "Retry-After: 5", "Retry-After: 25 (busy);duration=9", "Retry-After: 99", "Retry-After: soon"):
         passes_on(alice, bob, carol, after, uri=domain.uri())
-        blocked(s, bob, carol)
+        note_blocked(s, bob, carol)
+        unblock(s)
 
 
 @reparsed.case(case("left_alone"))
 def test_left_alone(s: Scene) -> None:
     """A place that is blocked is passed over at once."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     passes_on(alice, bob, carol, uri=domain.uri())
     alice.request("MESSAGE", uri=domain.uri())
     carol.reply(carol.expect("MESSAGE"), 503)
     alice.expect(500)
     alice.request("MESSAGE", uri=domain.uri())
     alice.expect(477)
-    blocked(s, bob, carol)
+    note_blocked(s, bob, carol)
+    unblock(s)
 
 
 @reparsed.case(case("call_without_answer"))
 def test_call_without_answer(s: Scene) -> None:
     """A call nobody answers: both places are tried, and blocked."""
-    domain, alice, bob, carol = two_places(s)
+    domain, alice, (bob, carol) = served(s, "bob", "carol")
     invite = alice.request("INVITE", uri=domain.uri())
     bob.expect("INVITE")
     carol.expect("INVITE")
     alice.ack(invite, alice.expect(408))
-    blocked(s, bob, carol)
+    note_blocked(s, bob, carol)
+    unblock(s)
 
 
 @failover.case(

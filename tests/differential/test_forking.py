@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.agent import Agent
+from kit.calls import ring
 from kit.room import Room
 from kit.scene import Scene
 from kit.sip import Sip
@@ -162,9 +163,7 @@ def test_serial(s: Scene) -> None:
     sent = alice.request("INVITE", bob, headers=f"X-Two: sip:two@{carol.host}")
     bob.reply(bob.expect("INVITE"), 486)
     bob.expect("ACK")
-    to_carol = carol.expect("INVITE")
-    carol.reply(to_carol, 180)
-    alice.expect(180)
+    to_carol = ring(alice, carol)
     carol.reply(to_carol, 404)
     carol.expect("ACK")
     alice.ack(sent, alice.expect(604))

@@ -64,7 +64,7 @@ onreply_route[{0}] {{ xlog("L_NOTICE", "$rs of $rm from $si over $pr\\n"); }}
 def call(alice: Agent, bob: Agent) -> None:
     sent = alice.request("INVITE", bob)
     alice.expect(100)
-    received, final = answer(alice, bob, sent, ring=False)
+    received, final = answer(alice, bob, sent, rings=False)
     hang_up(bob, alice, received, final)
 
 

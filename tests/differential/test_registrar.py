@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.agent import Agent
+from kit.calls import ring
 from kit.room import Room
 from kit.scene import Scene
 from kit.sip import Sip
@@ -152,9 +153,7 @@ def test_call(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     register(bob, f"<sip:bob@{bob.host};x=y>")
     alice.request("INVITE")
-    call = bob.expect("INVITE")
-    bob.reply(call, 180)
-    alice.expect(180)
+    call = ring(alice, bob)
     bob.reply(call, 200)
     alice.expect(200)
 

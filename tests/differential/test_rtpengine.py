@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.kamcmd import kamcmd
 from kit.relays import Relays
 from kit.room import Room
 from kit.rtpengine import RtpEngine
 from kit.scene import Scene
+from kit.sdp import SDP, SHOW, offer_and_answer, sdp
 
 MODULES = "ctl cfg_rpc rtpengine"
 LAST = 'sl_send_reply("200", "done");'
-BODY = "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n"
+BODY = sdp()
 
 PARTS = ("", "_packetloss", "_jitter", "_roundtrip", "_roundtrip_leg")
 SCORES = [
@@ -53,13 +53,6 @@ def asked(s: Scene) -> None:
         s.note(json.dumps(request, sort_keys=True, indent=1))
     engine.asked.clear()
 
-
-SHOW = """
-    xlog("L_NOTICE", "$rm $hdr(X-Flags): $rc\\n");
-    msg_apply_changes();
-    xlog("L_NOTICE", "[$rb]\\n");
-"""
-SDP = "Content-Type: application/sdp"
 
 FLAGS = (
     "",
@@ -146,18 +139,7 @@ onreply_route[CALL_REPLY] {
 }
 """)
 def test_call(s: Scene) -> None:
-    """Offer and answer of a call, with SDP in the INVITE and without."""
-    alice, bob = s.agents("alice", "bob")
-    for body in (BODY, ""):
-        invite = alice.request("INVITE", bob, headers=SDP if body else "", body=body, call_id=f"call-{bool(body)}")
-        offered = bob.expect("INVITE")
-        bob.reply(offered, 200, headers=SDP, body=BODY)
-        alice.ack(invite, alice.expect(200))
-        asked(s)
-    alice.request("INVITE", bob, headers=SDP, body=BODY, call_id="call-busy")
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.expect(486)
-    asked(s)
+    offer_and_answer(s, BODY, asked)
 
 
 @room.case("""
@@ -177,23 +159,17 @@ def test_sets(s: Scene) -> None:
 @room.case('route[rpc] { rtpengine_offer(); xlog("L_NOTICE", "$rc\\n"); }')
 def test_rpc(s: Scene) -> None:
     s.mask(r"recheck_ticks: \d+")
-    port = engines[s.server.name].port
-
-    def told(*words: str) -> None:
-        said = kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), *words)
-        s.note(f"$ {' '.join(words)}\n{said}".replace(str(port), "ENGINE"))
-
+    url = f"udp:127.0.0.1:{engines[s.server.name].port}"
+    s.mask(rf"(?<=:){engines[s.server.name].port}\b")
     alice = s.agent("alice")
-    url = f"udp:127.0.0.1:{port}"
     for words in (
         "rtpengine.show all", "rtpengine.show nosuch", "rtpengine.show", "rtpengine.ping all", f"rtpengine.ping {url}",
         "rtpengine.ping nosuch", f"rtpengine.enable {url} 0", "rtpengine.show all", "rtpengine.reload",
     ):  # fmt: skip
-        told(*words.split())
+        s.tell(words)
     alice.request("INFO", headers=SDP, body=BODY, call_id="rpc")
     alice.expect(200)
-    told("rtpengine.enable", url, "1")
-    told("rtpengine.show", "all")
+    s.tell(f"rtpengine.enable {url} 1", "rtpengine.show all")
     alice.request("INFO", headers=SDP, body=BODY, call_id="rpc")
     alice.expect(200)
     asked(s)
@@ -273,17 +249,11 @@ def test_scores(s: Scene) -> None:
 @room.case("route[changed_while_running] { return; }")
 def test_changed_while_running(s: Scene) -> None:
     """Its variables in the cfg framework."""
-
-    def told(*words: str) -> None:
-        said = kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), *words)
-        s.note(f"$ {' '.join(words)}\n{said}")
-
-    told("cfg.list", "rtpengine")
+    s.tell("cfg.list rtpengine")
     for name, values in (
         ("rtpengine_disable_tout", (0, 61)), ("aggressive_redetection", (2, 0, 1)), ("rtpengine_tout_ms", (1001,)),
         ("queried_nodes_limit", (31, 29)), ("rtpengine_retr", (0, 5)),
     ):  # fmt: skip
-        told("cfg.help", "rtpengine", name)
+        s.tell(f"cfg.help rtpengine {name}")
         for value in values:
-            told("cfg.set", "rtpengine", name, str(value))
-            told("cfg.get", "rtpengine", name)
+            s.tell(f"cfg.set rtpengine {name} {value}", f"cfg.get rtpengine {name}")

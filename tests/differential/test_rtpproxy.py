@@ -6,18 +6,14 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from kit.kamcmd import kamcmd
 from kit.relays import Relays
 from kit.room import Room
 from kit.rtpproxy import RtpProxy
 from kit.scene import Scene
+from kit.sdp import SDP, SHOW, offer_and_answer, sdp
 
 LAST = 'sl_send_reply("200", "done");'
-SDP = "Content-Type: application/sdp"
-BODY = (
-    "v=0\r\no=- 1 1 IN IP4 10.1.1.1\r\ns=-\r\nc=IN IP4 10.1.1.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 8 101\r\n"
-    "a=rtpmap:0 PCMU/8000\r\n"
-)
+BODY = sdp(formats="0 8 101", more="a=rtpmap:0 PCMU/8000\r\n")
 VIDEO = f"{BODY}m=video 4002 RTP/AVP 31\r\nc=IN IP4 10.2.2.2\r\na=rtcp:4003\r\nm=audio 0 RTP/AVP 0\r\n"
 
 proxies = Relays(RtpProxy)
@@ -44,11 +40,6 @@ def asked(s: Scene) -> None:
     proxies[s.server.name].restart()
 
 
-SHOW = """
-    xlog("L_NOTICE", "$rm $hdr(X-Flags): $rc\\n");
-    msg_apply_changes();
-    xlog("L_NOTICE", "[$rb]\\n");
-"""
 FLAGS = ("", "a", "f", "r", "i", "e", "x", "w", "c", "o", "1", "2", "3", "b", "1b", "z20", "co", "cow", "l", "s")
 BODIES = (
     VIDEO,
@@ -127,18 +118,8 @@ onreply_route[CALL_REPLY] {
 }
 """)
 def test_call(s: Scene) -> None:
-    """Offer and answer of a call, with SDP in the INVITE and without, and one that is refused."""
-    alice, bob = s.agents("alice", "bob")
     asked(s)
-    for body in (BODY, ""):
-        invite = alice.request("INVITE", bob, headers=SDP if body else "", body=body, call_id=f"call-{bool(body)}")
-        bob.reply(bob.expect("INVITE"), 200, headers=SDP, body=BODY)
-        alice.ack(invite, alice.expect(200))
-        asked(s)
-    alice.request("INVITE", bob, headers=SDP, body=BODY, call_id="call-busy")
-    bob.reply(bob.expect("INVITE"), 486)
-    alice.expect(486)
-    asked(s)
+    offer_and_answer(s, BODY, asked)
 
 
 @room.case("route[manage] { rtpproxy_manage();" + SHOW + "}")
@@ -156,21 +137,15 @@ def test_manage(s: Scene) -> None:
 @room.case('route[rpc] { rtpproxy_offer(); xlog("L_NOTICE", "$rc\\n"); }')
 def test_rpc(s: Scene) -> None:
     s.mask(r"recheck: -?\d+")
-    port = proxies[s.server.name].port
-
-    def told(*words: str) -> None:
-        said = kamcmd(str(s.server.directory / "run" / "kamailio_ctl"), *words)
-        s.note(f"$ {' '.join(words)}\n{said}".replace(str(port), "PROXY"))
-
+    url = f"udp:127.0.0.1:{proxies[s.server.name].port}"
+    s.mask(rf"(?<=:){proxies[s.server.name].port}\b")
     alice = s.agent("alice")
-    told("rtpproxy.list")
-    told("rtpproxy.enable", f"udp:127.0.0.1:{port}", "0")
-    told("rtpproxy.enable", "nosuch", "0")
-    told("rtpproxy.enable")
-    told("rtpproxy.list")
+    s.tell(
+        "rtpproxy.list", f"rtpproxy.enable {url} 0", "rtpproxy.enable nosuch 0", "rtpproxy.enable", "rtpproxy.list"
+    )  # fmt: skip
     alice.request("INVITE", headers=SDP, body=BODY)
     alice.expect(200)
-    told("rtpproxy.enable", f"udp:127.0.0.1:{port}", "1")
+    s.tell(f"rtpproxy.enable {url} 1")
     alice.request("INVITE", headers=SDP, body=BODY)
     alice.expect(200)
     asked(s)

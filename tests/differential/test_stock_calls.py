@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kit.calls import answer, give_up, hang_up
+from kit.calls import answer, give_up, hang_up, ring
 from kit.scene import Scene
+from kit.sdp import SDP, sdp
 from kit.stock import (
     DOMAIN,
-    SDP,
     Stock,
     answered,
     invite,
@@ -63,10 +63,10 @@ def test_invite_within_a_dialog(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
     sent, received, final = answered(alice, bob)
-    hold = "Content-Type: application/sdp\nContact: <sip:changed@127.0.0.1:9>"
-    body = SDP.format(host="0.0.0.0")
+    hold = f"{SDP}\nContact: <sip:changed@127.0.0.1:9>"
+    body = sdp("0.0.0.0")
     alice.within("INVITE", sent, final, cseq=2, headers=hold, body=body)
-    bob.reply(bob.expect("INVITE"), 200, headers="Content-Type: application/sdp", body=body)
+    bob.reply(bob.expect("INVITE"), 200, headers=SDP, body=body)
     alice.expect(200, "INVITE")
     alice.within("ACK", sent, final, cseq=2)
     bob.expect("ACK")
@@ -111,9 +111,7 @@ def test_refused(s: Scene, status: str) -> None:
     alice, bob = phones(s, "alice", "bob")
     register(bob)
     sent = invite(alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
+    received = ring(alice, bob)
     bob.reply(received, int(status), "Refused", headers="Contact: <sip:other@127.0.0.1:9>\nRetry-After: 5")
     bob.expect("ACK")
     s.fence()
@@ -128,7 +126,7 @@ def test_refused(s: Scene, status: str) -> None:
 def test_busy(s: Scene, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     register(bob)
-    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
+    answer(alice, bob, invite(alice, bob.name), 486, rings=False)
     note_accounting(s)
 
 
@@ -164,9 +162,7 @@ def test_cancelled_too_late(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob")
     register(bob)
     sent = invite(alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
+    received = ring(alice, bob)
     bob.reply(received, 200)
     final = alice.expect(200, "INVITE")
     alice.cancel(sent)
@@ -183,7 +179,7 @@ def test_early_media(s: Scene) -> None:
     sent = invite(alice, bob.name)
     received = bob.expect("INVITE")
     for status, host in ((183, "127.0.0.1"), (180, "127.0.0.2"), (183, "127.0.0.3")):
-        bob.reply(received, status, headers="Content-Type: application/sdp", body=SDP.format(host=host))
+        bob.reply(received, status, headers=SDP, body=sdp(host))
         alice.expect(status)
     bob.reply(received, 200)
     alice.ack(sent, alice.expect(200))

@@ -128,7 +128,7 @@ def test_user_calls_out(s: Scene) -> None:
     challenge = alice.expect(407)
     alice.ack(sent, challenge)
     again = with_credentials(alice, sent, challenge)
-    answer(alice, gateway, again, 486, ring=False)
+    answer(alice, gateway, again, 486, rings=False)
     note_accounting(s)
     rows(s)
 
@@ -164,7 +164,7 @@ def test_missed_call(s: Scene, status: int) -> None:
     alice, bob = phones(s, "alice", "bob")
     users(s, alice, bob)
     sent = call(s, alice, bob.name)
-    answer(alice, bob, sent, status, ring=False)
+    answer(alice, bob, sent, status, rings=False)
     note_accounting(s)
     rows(s, missed=1)
 
@@ -186,7 +186,7 @@ def test_trusted_address(s: Scene) -> None:
     users(s, bob)
     insert(s, "address", grp=1, ip_addr="127.0.0.1", mask=32, port=alice.port)
     s.note(rpc(s, "permissions.addressReload"))
-    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
+    answer(alice, bob, invite(alice, bob.name), 486, rings=False)
     alice.request("REGISTER", uri=f"sip:{DOMAIN}", user=alice.name)
     alice.expect(401)
 
@@ -202,7 +202,7 @@ def test_alias(s: Scene, target: str) -> None:
     insert(s, "dbaliases", alias_username=alias, alias_domain=DOMAIN, username=user, domain=host)
     sent = call(s, alice, alias)
     reached = bob if host == DOMAIN else gateway
-    answer(alice, reached, sent, 486, ring=False)
+    answer(alice, reached, sent, 486, rings=False)
     note_accounting(s)
     rows(s)
 
@@ -228,7 +228,7 @@ def test_speed_dial(s: Scene, what: str) -> None:
     )  # fmt: skip
     sent = call(s, alice, {"short": "22", "unknown": "23", "long": "222"}[what])
     if what == "short":
-        answer(alice, bob, sent, 486, ring=False)
+        answer(alice, bob, sent, 486, rings=False)
     else:
         alice.ack(sent, alice.expect(404))
     note_accounting(s)

@@ -5,6 +5,7 @@ Each of the two servers has a database of its own, made with the scripts that De
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ from kit.stock import (
     Stock,
     call,
     contact_of,
+    in_each,
     invite,
     note_accounting,
     phone,
@@ -88,20 +90,10 @@ def each(**rows: Any) -> Callable[[Steps], Callable[..., None]]:
     """Each row is a case on each kind of database."""
 
     def wrap(steps: Steps) -> Callable[..., None]:
-        def on(databases: Databases) -> Callable[[Scene, Any], None]:
-            def bound(s: Scene, value: Any) -> None:
-                steps(s, databases, value)
+        def on(kind: str) -> Callable[[Scene, Any], None]:
+            return functools.wraps(steps)(lambda s, value: steps(s, DATABASES[kind], value))
 
-            bound.__name__, bound.__doc__, bound.__module__ = steps.__name__, steps.__doc__, steps.__module__
-            return bound
-
-        tests = {kind: room.each(**rows)(on(DATABASES[kind])) for kind, room in ROOMS.items()}
-
-        @pytest.mark.parametrize("row", rows)
-        @pytest.mark.parametrize("kind", ROOMS, scope="module")
-        def test(pairs: Pairs, kind: str, row: str) -> None:
-            tests[kind](pairs, row)
-
+        test = in_each(ROOMS, rows, on)
         test.__doc__, test.__module__ = steps.__doc__, steps.__module__
         return test
 
@@ -136,7 +128,7 @@ def test_call(s: Scene, db: Databases, over: str) -> None:
     alice, bob = phones(s, "alice", "bob", over=over)
     users(s, db, alice, bob)
     sent = call(s, alice, bob.name)
-    _, final = answer(alice, bob, sent, ring=False)
+    _, final = answer(alice, bob, sent, rings=False)
     rows(s, db, acc=1)
     hang_up(alice, bob, sent, final, cseq=3)
     note_accounting(s)
@@ -148,7 +140,7 @@ def test_missed_call(s: Scene, db: Databases, status: int) -> None:
     alice, bob = phones(s, "alice", "bob")
     users(s, db, alice, bob)
     sent = call(s, alice, bob.name)
-    answer(alice, bob, sent, status, ring=False)
+    answer(alice, bob, sent, status, rings=False)
     rows(s, db, missed=1)
 
 
@@ -165,7 +157,7 @@ def test_other_names(s: Scene, db: Databases, called: str) -> None:
         alice.name, DOMAIN, "22", DOMAIN, f"sip:{bob.name}@{DOMAIN}",
     )  # fmt: skip
     sent = call(s, alice, f"alias.{s.name}" if called == "alias" else called)
-    answer(alice, bob, sent, 486, ring=False)
+    answer(alice, bob, sent, 486, rings=False)
 
 
 @each(udp="udp", tcp="tcp")

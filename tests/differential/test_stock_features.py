@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from kit.agent import Agent, Missing
-from kit.calls import answer, hang_up
+from kit.calls import answer, hang_up, ring
 from kit.scene import Scene
 from kit.sip import Sip
 from kit.stock import DOMAIN, Stock, answered, invite, note_accounting, phone, phones, register, rpc
@@ -29,7 +29,7 @@ def gateway_of(s: Scene, gateway: Agent) -> None:
 
 def leaves_a_message(s: Scene, alice: Agent, mail: Agent, sent: Sip) -> None:
     """The call goes on to the voicemail server."""
-    _, final = answer(alice, mail, sent, ring=False)
+    _, final = answer(alice, mail, sent, rings=False)
     hang_up(alice, mail, sent, final)
     note_accounting(s)
 
@@ -39,32 +39,30 @@ def test_no_voicemail_server(s: Scene) -> None:
     """Nobody has set its address: the log says so."""
     alice, bob = phones(s, "alice", "bob")
     register(bob)
-    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
+    answer(alice, bob, invite(alice, bob.name), 486, rings=False)
     sent = invite(alice, f"offline.{s.name}", call_id=f"{s.name}-second")
     alice.ack(sent, alice.expect(404))
 
 
-@room.each("301", "302", "380", "300")
-def test_redirect_is_blocked(s: Scene, status: str) -> None:
-    """The caller gets 404."""
+def blocked(s: Scene, status: int, reason: str, headers: str) -> None:
+    """Bob says so, and the caller gets 404."""
     alice, bob = phones(s, "alice", "bob")
     register(bob)
     sent = invite(alice, bob.name)
-    bob.reply(bob.expect("INVITE"), int(status), "Moved", headers="Contact: <sip:other@127.0.0.1:9>")
+    bob.reply(bob.expect("INVITE"), status, reason, headers=headers)
     bob.expect("ACK")
     alice.ack(sent, alice.expect(404))
     note_accounting(s)
+
+
+@room.each("301", "302", "380", "300")
+def test_redirect_is_blocked(s: Scene, status: str) -> None:
+    blocked(s, int(status), "Moved", "Contact: <sip:other@127.0.0.1:9>")
 
 
 @room.each("401", "407")
 def test_challenge_is_blocked(s: Scene, status: str) -> None:
-    alice, bob = phones(s, "alice", "bob")
-    register(bob)
-    sent = invite(alice, bob.name)
-    bob.reply(bob.expect("INVITE"), int(status), "Who?", headers='WWW-Authenticate: Digest realm="x", nonce="y"')
-    bob.expect("ACK")
-    alice.ack(sent, alice.expect(404))
-    note_accounting(s)
+    blocked(s, int(status), "Who?", 'WWW-Authenticate: Digest realm="x", nonce="y"')
 
 
 @room.one
@@ -152,9 +150,7 @@ def test_voicemail_when_nobody_answers(s: Scene) -> None:
     s.note(rpc(s, "cfg.set_now_int", "tm", "fr_inv_timer", "1000"))
     voicemail(s, mail)
     sent = invite(alice, bob.name)
-    received = bob.expect("INVITE")
-    bob.reply(received, 180)
-    alice.expect(180)
+    received = ring(alice, bob)
     bob.reply(bob.expect("CANCEL"), 200)
     bob.reply(received, 487)
     bob.expect("ACK")
@@ -191,7 +187,7 @@ def test_pstn(s: Scene, number: str) -> None:
     gateway_of(s, gateway)
     sent = invite(alice, number)
     if number in ("+4930123456", "004930123456"):
-        answer(alice, gateway, sent, 486, ring=False)
+        answer(alice, gateway, sent, 486, rings=False)
     else:
         alice.ack(sent, alice.expect(404))
     note_accounting(s)

@@ -15,18 +15,14 @@ import pytest
 from kit.agent import Agent
 from kit.calls import answer, give_up, hang_up
 from kit.relays import Relays, RtpEngineDaemon
-from kit.room import Pairs
 from kit.rtpengine import RtpEngine
 from kit.rtpproxy import RtpProxy
 from kit.scene import Scene
+from kit.sdp import SDP, sdp
 from kit.sip import Sip
-from kit.stock import DOMAIN, Stock, phones, register
+from kit.stock import DOMAIN, Stock, in_each, phones, register
 
 PRIVATE = {"alice": "10.1.1.1", "bob": "192.168.7.7"}
-SDP = (
-    "v=0\r\no=- 1 {version} IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0 101\r\n"
-    "a=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
-)
 RELAYS: dict[str, Relays[Any]] = {
     "rtpproxy": Relays(RtpProxy),
     "rtpengine": Relays(RtpEngine),
@@ -55,16 +51,10 @@ def _no_relays_left() -> Iterator[None]:
 
 
 def each(**rows: Any) -> Callable[[Callable[[Scene, Any], None]], Callable[..., None]]:
-    """Each row is a case in each of the rooms; a room's cases are played one after the other."""
+    """Each row is a case in each of the rooms."""
 
     def wrap(steps: Callable[[Scene, Any], None]) -> Callable[..., None]:
-        tests = {name: room.each(**rows)(noting(steps, RELAYS[name])) for name, room in ROOMS.items()}
-
-        @pytest.mark.parametrize("row", rows)
-        @pytest.mark.parametrize("relay", ROOMS, scope="module")
-        def test(pairs: Pairs, relay: str, row: str) -> None:
-            tests[relay](pairs, row)
-
+        test = in_each(ROOMS, rows, lambda relay: noting(steps, RELAYS[relay]))
         test.__doc__, test.__module__ = steps.__doc__, steps.__module__
         return test
 
@@ -90,8 +80,8 @@ def noting(steps: Callable[[Scene, Any], None], relays: Relays[Any]) -> Callable
 def sdp_of(user: Agent, version: int = 1, direction: str = "sendrecv") -> dict[str, str]:
     """Headers and body with the SDP of a phone: behind NAT it names its address there."""
     host = user.claims.partition(":")[0] or user.address
-    body = SDP.format(host=host, port=4000, version=version, direction=direction)
-    return {"headers": "Content-Type: application/sdp", "body": body}
+    more = f"a=rtpmap:0 PCMU/8000\r\na={direction}\r\n"
+    return {"headers": SDP, "body": sdp(host, formats="0 101", version=version, more=more)}
 
 
 def two(s: Scene, nated: str = "alice bob", over: str = "udp") -> list[Agent]:
@@ -114,7 +104,7 @@ def invite(alice: Agent, bob: Agent, **sdp: str) -> Sip:
 def call(alice: Agent, bob: Agent) -> tuple[Sip, Sip, Sip]:
     """A call that is set up: the INVITE as sent, as it came, and the 200 as the caller got it."""
     sent = invite(alice, bob, **sdp_of(alice))
-    return sent, *answer(alice, bob, sent, ring=False, **sdp_of(bob))
+    return sent, *answer(alice, bob, sent, rings=False, **sdp_of(bob))
 
 
 @each(both="alice bob", caller="alice", called="bob", nobody="")
@@ -179,7 +169,7 @@ def test_late_offer(s: Scene, over: str) -> None:
 def test_refused(s: Scene, status: int) -> None:
     """What was set aside for a call that fails is given back."""
     alice, bob = two(s)
-    answer(alice, bob, invite(alice, bob, **sdp_of(alice)), status, ring=False)
+    answer(alice, bob, invite(alice, bob, **sdp_of(alice)), status, rings=False)
 
 
 @each(udp="udp", tcp="tcp")

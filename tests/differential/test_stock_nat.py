@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kit.calls import answer, hang_up
+from kit.calls import answer, exchange, hang_up
 from kit.scene import Scene
 from kit.stock import DOMAIN, Stock, phone, phones, register
 
@@ -14,9 +14,7 @@ def test_private_contact(s: Scene, over: str) -> None:
     """A phone that registers its private address is reached where it sent from."""
     alice, bob = phones(s, "alice", "bob", over=over)
     register(alice, f"<sip:{alice.name}@10.0.0.7:5060{alice.uri_params}>")
-    bob.request("MESSAGE", uri=f"sip:{alice.name}@{DOMAIN}")
-    alice.reply(alice.expect("MESSAGE"), 200)
-    bob.expect(200)
+    exchange(bob, alice, uri=f"sip:{alice.name}@{DOMAIN}")
 
 
 @room.one
@@ -24,9 +22,7 @@ def test_public_contact(s: Scene) -> None:
     """No NAT: nothing is changed."""
     alice, bob = phones(s, "alice", "bob")
     register(alice)
-    bob.request("MESSAGE", uri=f"sip:{alice.name}@{DOMAIN}")
-    alice.reply(alice.expect("MESSAGE"), 200)
-    bob.expect(200)
+    exchange(bob, alice, uri=f"sip:{alice.name}@{DOMAIN}")
 
 
 @room.one

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kit.agent import Agent
+from kit.calls import exchange
 from kit.scene import Scene
 from kit.stock import DOMAIN, Stock, contact_of, phone, phones, register, rpc
 
@@ -20,9 +21,7 @@ def test_new(s: Scene, over: str) -> None:
     """A registration, and a request that reaches its contact."""
     alice, bob = phones(s, "alice", "bob", over=over)
     register(alice)
-    bob.request("MESSAGE", uri=f"sip:{alice.name}@{DOMAIN}", headers="Content-Type: text/plain", body="hello")
-    alice.reply(alice.expect("MESSAGE"), 200)
-    bob.expect(200)
+    exchange(bob, alice, uri=f"sip:{alice.name}@{DOMAIN}", headers="Content-Type: text/plain", body="hello")
 
 
 @room.each("udp", "tcp")
@@ -202,9 +201,7 @@ def test_path(s: Scene, supported: str) -> None:
         headers=f"Path: <sip:{proxy.host};lr>\nContact: {contact_of(alice)}\nExpires: 600\n{supported}",
     )  # fmt: skip
     alice.expect(200)
-    bob.request("MESSAGE", uri=f"sip:{alice.name}@{DOMAIN}", user=alice.name)
-    proxy.reply(proxy.expect("MESSAGE"), 200)
-    bob.expect(200)
+    exchange(bob, proxy, uri=f"sip:{alice.name}@{DOMAIN}", user=alice.name)
 
 
 @room.one
@@ -260,9 +257,7 @@ def test_locations_by_rpc(s: Scene) -> None:
     s.note(rpc(s, "ul.rm", "location", alice.name))
     message(s, bob, alice.name, 404)
     s.note(rpc(s, "ul.add", "location", alice.name, f"sip:x@{alice.host}", "600", "1.0", ".", "0", "0", "8191"))
-    bob.request("MESSAGE", uri=f"sip:{alice.name}@{DOMAIN}")
-    alice.reply(alice.expect("MESSAGE"), 200)
-    bob.expect(200)
+    exchange(bob, alice, uri=f"sip:{alice.name}@{DOMAIN}")
 
 
 @room.one

@@ -98,7 +98,7 @@ def test_between_transports(s: Scene, ways: str) -> None:
 def test_busy(s: Scene) -> None:
     alice, bob = phones(s, "alice", "bob", over="tls")
     register(bob)
-    answer(alice, bob, invite(alice, bob.name), 486, ring=False)
+    answer(alice, bob, invite(alice, bob.name), 486, rings=False)
 
 
 @room.one
@@ -156,6 +156,6 @@ def test_call_with_password(s: Scene, over: str) -> None:
     subscribers(s, alice, bob)
     signed_in(s, alice, bob)
     sent = call(s, alice, bob.name)
-    received, final = answer(alice, bob, sent, ring=False)
+    received, final = answer(alice, bob, sent, rings=False)
     hang_up(bob, alice, received, final, cseq=1)
     note_accounting(s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.calls import ring
 from kit.room import Room
 from kit.scene import Scene
 
@@ -34,17 +35,15 @@ CONTINUE = """
 """
 
 
-def resume(s: Scene, key: str, route: str) -> None:
+def resume(s: Scene, key: str, route: str, who: str = "operator") -> None:
     """Another request, from another agent, resumes what was suspended under `key`."""
-    operator = s.agent(f"operator{key}")
-    operator.request("OPTIONS", headers=f"X-Key: {key}\nX-Route: {route}", call_id=f"{s.name}-operator-{key}")
+    operator = s.agent(f"{who}{key}")
+    operator.request("OPTIONS", headers=f"X-Key: {key}\nX-Route: {route}", call_id=f"{s.name}-{who}-{key}")
     operator.expect(200)
 
 
 def again(s: Scene, key: str, route: str) -> None:
-    operator = s.agent(f"again{key}")
-    operator.request("OPTIONS", headers=f"X-Key: {key}\nX-Route: {route}", call_id=f"{s.name}-again-{key}")
-    operator.expect(200)
+    resume(s, key, route, "again")
 
 
 @room.case("route[continued] {" + CONTINUE + """
@@ -71,9 +70,7 @@ def test_continued_invite(s: Scene) -> None:
     alice.request("INVITE", bob, headers="X-Key: ci")
     alice.expect(100)
     resume(s, "ci", "CONTINUED_INVITE")
-    invite = bob.expect("INVITE")
-    bob.reply(invite, 180)
-    alice.expect(180)
+    invite = ring(alice, bob)
     bob.reply(invite, 200)
     alice.expect(200)
 

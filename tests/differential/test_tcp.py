@@ -247,7 +247,7 @@ failure_route[busy_tcp] { xlog("L_NOTICE", "failed with $T_reply_code over $pr\\
 """)
 def test_busy_tcp(s: Scene) -> None:
     alice, bob = s.streams("alice", "bob")
-    answer(alice, bob, alice.request("INVITE", bob), 486, ring=False)
+    answer(alice, bob, alice.request("INVITE", bob), 486, rings=False)
 
 
 @room.case(

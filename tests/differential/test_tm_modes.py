@@ -31,7 +31,7 @@ def test_not_reparsed(s: Scene) -> None:
     alice, bob = s.agents("alice", "bob")
     uri = f"sip:not_reparsed@{bob.host}"
     routes = f"Route: <sip:{s.host};lr>\nRoute: <sip:{bob.host};lr>\nX-A: 1\nX-B: 2\nUser-Agent: alice"
-    answer(alice, bob, alice.request("INVITE", uri=uri, headers=routes, max_forwards=30), 486, ring=False)
+    answer(alice, bob, alice.request("INVITE", uri=uri, headers=routes, max_forwards=30), 486, rings=False)
     give_up(alice, bob, alice.request("INVITE", uri=uri, headers=routes), "Reason: SIP;cause=200")
 
 

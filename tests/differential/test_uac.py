@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kit.agent import Agent
 from kit.calls import DID, answer, give_up, hang_up, talk, within
 from kit.digest import digest, proven
 from kit.room import Room
@@ -97,7 +98,7 @@ route[replace_from] {
 def test_replace_from(s: Scene) -> None:
     """From is another for the callee, in both directions and in replies."""
     alice, bob = s.agents("alice", "bob")
-    sent, _, final = talk(alice, bob, ring=False)
+    sent, _, final = talk(alice, bob, rings=False)
     hang_up(alice, bob, sent, final)
 
 
@@ -250,7 +251,7 @@ def test_in_dialog(s: Scene) -> None:
     """With restore_dlg the dialog keeps the addresses, display names as well."""
     s.mask(DID)
     alice, bob = s.agents("alice", "bob")
-    sent, received, final = talk(alice, bob, ring=False)
+    sent, received, final = talk(alice, bob, rings=False)
     alice.within("INVITE", sent, final, cseq=2)
     bob.reply(bob.expect("INVITE"), 488)
     alice.ack(sent, alice.expect(488))
@@ -274,7 +275,7 @@ route[sequential] { record_route(); uac_replace_from("Name", ""); uac_replace_to
 def test_sequential(s: Scene) -> None:
     """A re-INVITE carries on what the Route says."""
     alice, bob = s.agents("alice", "bob")
-    sent, _, final = talk(alice, bob, ring=False)
+    sent, _, final = talk(alice, bob, rings=False)
     alice.within("INVITE", sent, final, cseq=2)
     bob.reply(bob.expect("INVITE"), 488)
     alice.ack(sent, alice.expect(488))
@@ -294,7 +295,12 @@ def test_not_replaced(s: Scene) -> None:
     call(s)
 
 
-CHALLENGE = 'Proxy-Authenticate: Digest realm="other.test", nonce="n1"'
+RESPONSE = r'response="[^"]*"'
+
+
+def challenges(bob: Agent) -> None:
+    bob.reply(bob.expect("INVITE"), 407, headers='Proxy-Authenticate: Digest realm="other.test", nonce="n1"')
+    bob.expect("ACK")
 
 
 @dialogs.case("""
@@ -303,14 +309,12 @@ route[numbers] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
 def test_numbers(s: Scene) -> None:
     """Where a challenge was answered, the callee sees higher CSeq numbers than the caller sends."""
     s.mask(DID)
-    s.mask(r'response="[^"]*"')
+    s.mask(RESPONSE)
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob, cseq=9)
-    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
-    bob.expect("ACK")
-    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
-    bob.expect("ACK")
-    received, final = answer(alice, bob, sent, ring=False)
+    challenges(bob)
+    challenges(bob)
+    received, final = answer(alice, bob, sent, rings=False)
     within(alice, bob, "INFO", sent, final, cseq=10)
     within(bob, alice, "INFO", received, final, cseq=7)
     hang_up(alice, bob, sent, final, cseq=11)
@@ -321,9 +325,8 @@ route[numbers_cancel] { record_route(); dlg_manage(); t_on_failure("AUTH"); }
 """)
 def test_numbers_cancel(s: Scene) -> None:
     s.mask(DID)
-    s.mask(r'response="[^"]*"')
+    s.mask(RESPONSE)
     alice, bob = s.agents("alice", "bob")
     sent = alice.request("INVITE", bob)
-    bob.reply(bob.expect("INVITE"), 407, headers=CHALLENGE)
-    bob.expect("ACK")
+    challenges(bob)
     give_up(alice, bob, sent)

@@ -11,17 +11,22 @@ DID = r"did=[0-9a-f]+\.[0-9a-f]+"
 """What the dialog module puts into Record-Route: made of random numbers, so that scenes hide it."""
 
 
+def ring(caller: Agent, called: Agent) -> Sip:
+    """The one called rings; the INVITE as received there."""
+    received = called.expect("INVITE")
+    called.reply(received, 180)
+    caller.expect(180)
+    return received
+
+
 def answer(
-    caller: Agent, called: Agent, sent: Sip, status: int = 200, *, ring: bool = True, ack: str = "", **reply: str
+    caller: Agent, called: Agent, sent: Sip, status: int = 200, *, rings: bool = True, ack: str = "", **reply: str
 ) -> tuple[Sip, Sip]:
     """The one called answers the INVITE `sent`; it as received there, and the final reply as the caller got it.
 
-    `ring` is whether a 180 comes before; `reply` are headers and body of the answer, `ack` headers of the ACK.
+    `rings` is whether a 180 comes before; `reply` are headers and body of the answer, `ack` headers of the ACK.
     """
-    received = called.expect("INVITE")
-    if ring:
-        called.reply(received, 180)
-        caller.expect(180)
+    received = ring(caller, called) if rings else called.expect("INVITE")
     called.reply(received, status, **reply)
     final = caller.expect(status, "INVITE")
     caller.ack(sent, final, ack)
@@ -29,10 +34,10 @@ def answer(
     return received, final
 
 
-def talk(caller: Agent, called: Agent, *, ring: bool = True, **invite: Any) -> tuple[Sip, Sip, Sip]:
+def talk(caller: Agent, called: Agent, *, rings: bool = True, **invite: Any) -> tuple[Sip, Sip, Sip]:
     """A call that is set up: the INVITE as sent, as received, and the 200 as the caller got it."""
     sent = caller.request("INVITE", called, **invite)
-    return sent, *answer(caller, called, sent, ring=ring)
+    return sent, *answer(caller, called, sent, rings=rings)
 
 
 def exchange(by: Agent, other: Agent, method: str = "MESSAGE", *, status: int = 200, **request: Any) -> None:
@@ -58,9 +63,7 @@ def hang_up(by: Agent, other: Agent, begun: Sip, final: Sip, cseq: int = 2) -> N
 
 def give_up(caller: Agent, called: Agent, sent: Sip, headers: str = "") -> None:
     """The one called rings, until the caller gives up; `headers` are those of the CANCEL."""
-    received = called.expect("INVITE")
-    called.reply(received, 180)
-    caller.expect(180)
+    received = ring(caller, called)
     caller.cancel(sent, headers)
     caller.expect(200, "CANCEL")
     called.reply(called.expect("CANCEL"), 200)

@@ -8,6 +8,7 @@ The users of a case carry its name, so that all cases of a room share one pair o
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import time
@@ -25,9 +26,13 @@ from .digest import authorization, challenge_of
 from .kamcmd import kamcmd
 from .room import Case, Pairs, Room
 from .scene import Scene
+from .sdp import SDP, sdp
 from .sip import Sip
 
 STOCK = Path("/etc/kamailio/kamailio.cfg")
+needs_stock = pytest.mark.skipif(
+    not STOCK.exists() and os.environ.get("KAMAILIO_REQUIRED") != "1", reason="needs Debian's kamailio.cfg"
+)
 DOMAIN = "example.test"
 PASSWORD = "secret"
 NONCE = r'nonce="[^"]*"'
@@ -36,14 +41,6 @@ ACC_COLUMNS = ("src_user", "src_domain", "src_ip", "dst_ouser", "dst_user", "dst
 _DATABASE = """loadmodule "db_sqlite.so"
 #!define DBURL "sqlite:///@DIR@/kamailio.db"
 """
-
-SDP = """v=0
-o=- 1 1 IN IP4 {host}
-s=-
-c=IN IP4 {host}
-t=0 0
-m=audio 4000 RTP/AVP 0
-""".replace("\n", "\r\n")
 
 
 def make_database(path: Path) -> None:
@@ -112,6 +109,20 @@ class Stock(Room):
         self.cases[name] = Case(name, "", "", steps, False, None, "")
 
 
+def in_each(
+    rooms: dict[str, Stock], rows: dict[str, Any], bind: Callable[[str], Callable[[Scene, Any], None]]
+) -> Callable[..., None]:
+    """Make a test of each row in each room, one room after the other; `bind(room)` are the steps there."""
+    tests = {name: room.each(**rows)(bind(name)) for name, room in rooms.items()}
+
+    @pytest.mark.parametrize("row", rows)
+    @pytest.mark.parametrize("room", rooms, scope="module")
+    def test(pairs: Pairs, room: str, row: str) -> None:
+        tests[room](pairs, row)
+
+    return test
+
+
 # -- users
 
 
@@ -153,18 +164,16 @@ def register(
     return agent.expect(status, "REGISTER")
 
 
-def invite(caller: Agent, user: str, *, sdp: bool = True, headers: str = "", **more: Any) -> Sip:
+def invite(caller: Agent, user: str, *, headers: str = "", **more: Any) -> Sip:
     """An INVITE for a user of the server."""
-    body = SDP.format(host="127.0.0.1") if sdp else ""
-    lines = f"{'Content-Type: application/sdp' if sdp else ''}\n{headers}"
+    lines, body = f"{SDP}\n{headers}", sdp("127.0.0.1")
     return caller.request("INVITE", uri=f"sip:{user}@{DOMAIN}", user=user, headers=lines, body=body, **more)
 
 
 def answered(caller: Agent, called: Agent, headers: str = "") -> tuple[Sip, Sip, Sip]:
     """A call that is set up: the INVITE as sent, as received, and the 200 as the caller got it."""
     sent = invite(caller, called.name, headers=headers)
-    body = SDP.format(host="127.0.0.1")
-    return sent, *answer(caller, called, sent, headers="Content-Type: application/sdp", body=body)
+    return sent, *answer(caller, called, sent, headers=SDP, body=sdp("127.0.0.1"))
 
 
 def with_credentials(agent: Agent, challenged: Sip, reply: Sip, **changes: Any) -> Sip:
@@ -206,7 +215,7 @@ def call(s: Scene, alice: Agent, user: str) -> Sip:
 
 def rpc(scene: Scene, *words: str) -> str:
     """What kamcmd prints."""
-    return kamcmd(f"unixs:{scene.server.directory}/run/kamailio_ctl", *words)
+    return kamcmd(scene.server.ctl, *words)
 
 
 def database(scene: Scene) -> sqlite3.Connection:
