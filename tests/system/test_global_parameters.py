@@ -6,8 +6,7 @@ import os
 import re
 import socket
 import struct
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pytest
 
 from kamailio_py.engine.addresses import IF_INET6
 from tests.kit.server import Server, our_command
+from tests.kit.waiting import until
 
 TIMERS = 3
 GROUP = "239.255.7.9"
@@ -68,16 +68,9 @@ def server() -> Iterator[Server]:
     made = Server("ours", our_command(), CFG.format(patience=5_000_000, more=MORE), listen=listen)
     made.start()
     receivers = len(addresses(made))
-    until(lambda: len(processes(made)) == 1 + receivers + TIMERS)
+    until(lambda: len(processes(made)) == 1 + receivers + TIMERS, 20)
     yield made
     made.stop()
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def addresses(server: Server) -> list[str]:

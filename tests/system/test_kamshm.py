@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,7 @@ from kamailio_py.inspector.segment import Segment, attached
 from kamailio_py.shm import instances
 from tests.kit.kamcmd import kamcmd
 from tests.kit.server import Server, our_command
+from tests.kit.waiting import until
 
 KAMSHM = [sys.executable, "-m", "kamailio_py.inspector.command"]
 CFG = """#!KAMAILIO
@@ -94,14 +94,6 @@ STATES = dict.fromkeys(("active", "suspended", "continuing", "canceled", "comple
 
 def line_of(text: str, path: str = CFG) -> int:
     return next(number for number, line in enumerate(path.splitlines(), 1) if text in line)
-
-
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
-    return found
 
 
 class Client:

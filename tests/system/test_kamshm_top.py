@@ -13,7 +13,8 @@ from textual.widgets import DataTable, Static
 
 from kamailio_py.inspector.top import VIEWS, Top
 from tests.kit.server import Server, our_command
-from tests.system.test_kamshm import CFG, MORE, Client, name_of, plain, until
+from tests.kit.waiting import until
+from tests.system.test_kamshm import CFG, MORE, Client, name_of, plain
 
 SIZE = (160, 40)
 

@@ -16,6 +16,7 @@ from kamailio_py.shm import instances
 from kamailio_py.shm.memory import SharedMemory
 from tests.kit.ports import Port
 from tests.kit.server import Server, our_command
+from tests.kit.waiting import until
 
 CFG = """#!KAMAILIO
 debug=2
@@ -32,16 +33,6 @@ OPTIONS = (
     "OPTIONS sip:a@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bK{n}\r\n"
     "From: <sip:a@b>;tag=1\r\nTo: <sip:a@b>\r\nCall-ID: life-{n}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
 )
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    """Wait for a condition; whether it came true."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def ask(server: Server, n: int = 1, timeout: float = 3.0) -> str:
@@ -164,7 +155,7 @@ def test_children_do_not_outlive_a_killed_master(start: Callable[..., Server]) -
     pids = [pid for pid in table(server).values() if pid != server.process.pid]
     server.process.kill()
     server.process.wait(5)
-    assert until(lambda: not any(alive(pid) for pid in pids))
+    until(lambda: not any(alive(pid) for pid in pids))
     [left] = [found for found in instances.instances() if found.master == server.process.pid]
     assert not left.live
     instances.remove(left.name)
@@ -246,6 +237,6 @@ def test_daemon_writes_its_pid_and_the_second_start_is_refused(tmp_path: Path) -
         assert alive(pid)
     finally:
         os.kill(pid, signal.SIGTERM)
-        assert until(lambda: not alive(pid))
+        until(lambda: not alive(pid))
         port.release()
     assert not pid_file.exists()

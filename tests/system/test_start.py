@@ -19,11 +19,9 @@ import pytest
 
 from kamailio_py.bench import processes
 from tests.kit.server import Server, our_command
-from tests.kit.stock import DOMAIN, STOCK, Stock
+from tests.kit.stock import DOMAIN, Stock, needs_stock
 
-pytestmark = pytest.mark.skipif(
-    not STOCK.exists() and os.environ.get("KAMAILIO_REQUIRED") != "1", reason="needs Debian's kamailio.cfg"
-)
+pytestmark = needs_stock
 
 WHOLE = (
     "MYSQL AUTH IPAUTH USRLOCDB ACCDB ALIASDB SPEEDDIAL MULTIDOMAIN NAT NATSIPPING RTPENGINE ANTIFLOOD PSTN VOICEMAIL "

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 
 import pytest
 
 from tests.kit.server import Server, our_command
-from tests.kit.stock import STOCK, Stock
+from tests.kit.stock import Stock, needs_stock
 
-pytestmark = pytest.mark.skipif(
-    not STOCK.exists() and os.environ.get("KAMAILIO_REQUIRED") != "1", reason="needs Debian's kamailio.cfg"
-)
+pytestmark = needs_stock
 
 USUAL = "AUTH IPAUTH USRLOCDB ACCDB ALIASDB SPEEDDIAL MULTIDOMAIN NAT ANTIFLOOD"
 ALONE = [

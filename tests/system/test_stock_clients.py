@@ -13,22 +13,22 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit import certificates
-from tests.kit.admin import Admin, program
+from tests.kit.admin import Admin
 from tests.kit.agent import Agent
+from tests.kit.kamcmd import kamcmd
+from tests.kit.programs import program
 from tests.kit.server import Server, our_command
-from tests.kit.stock import DOMAIN, STOCK, Stock
+from tests.kit.stock import DOMAIN, Stock, needs_stock
+from tests.kit.waiting import until
 from tests.system.test_stock import server
 
-pytestmark = pytest.mark.skipif(
-    not STOCK.exists() and os.environ.get("KAMAILIO_REQUIRED") != "1", reason="needs Debian's kamailio.cfg"
-)
+pytestmark = needs_stock
 
 HERE = Path(__file__).parent
 CALLEE = HERE / "sipp_callee.xml"
@@ -76,18 +76,6 @@ def run(*words: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program(words[0]), *words[1:]], capture_output=True, text=True, timeout=timeout, check=False)
 
 
-def kamcmd(on: Server, *words: str) -> str:
-    done = run("kamcmd", "-s", f"unixs:{on.directory}/run/kamailio_ctl", *words)
-    return done.stdout + done.stderr
-
-
-def until(done: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    while not done():
-        assert time.monotonic() < deadline, f"not within {patience:g} s: {what}"
-        time.sleep(0.05)
-
-
 # -- sipsak
 
 
@@ -107,10 +95,10 @@ def test_sipsak_registers(stock: Server) -> None:
     words = ("-U", "-C", "sip:me@127.0.0.1:9", "-v", "-s", f"sip:sipsak@{DOMAIN}")
     done = sipsak(stock, *words, "-x", "60")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Address: sip:me@127.0.0.1:9" in kamcmd(stock, "ul.lookup", "location", "sipsak")
+    assert "Address: sip:me@127.0.0.1:9" in kamcmd(stock.ctl, "ul.lookup", "location", "sipsak")
     done = sipsak(stock, *words, "-x", "0")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "AOR not found" in kamcmd(stock, "ul.lookup", "location", "sipsak")
+    assert "AOR not found" in kamcmd(stock.ctl, "ul.lookup", "location", "sipsak")
 
 
 def test_sipsak_reaches_a_user(stock: Server) -> None:
@@ -137,12 +125,12 @@ def test_sipsak_password(kept: str, request: pytest.FixtureRequest) -> None:
     words = ("-U", "-C", "sip:me@127.0.0.1:9", "-x", "60", "-vvv", "-s", f"sip:alice@{DOMAIN}")
     done = sipsak(on, *words, "-a", "wrong")
     assert done.returncode != 0
-    assert "alice" not in kamcmd(on, "ul.dump")
+    assert "alice" not in kamcmd(on.ctl, "ul.dump")
     done = sipsak(on, *words, "-a", PASSWORD)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SIP/2.0 401 Unauthorized" in done.stdout
-    assert "Address: sip:me@127.0.0.1:9" in kamcmd(on, "ul.lookup", "location", "alice")
-    kamcmd(on, "ul.rm", "location", "alice")
+    assert "Address: sip:me@127.0.0.1:9" in kamcmd(on.ctl, "ul.lookup", "location", "alice")
+    kamcmd(on.ctl, "ul.rm", "location", "alice")
 
 
 # -- kamcmd
@@ -150,9 +138,9 @@ def test_sipsak_password(kept: str, request: pytest.FixtureRequest) -> None:
 
 def test_kamcmd_statistics(stock: Server) -> None:
     sipsak(stock, "-s", f"sip:{DOMAIN}")
-    shown = kamcmd(stock, "stats.get_statistics", "core:")
+    shown = kamcmd(stock.ctl, "stats.get_statistics", "core:")
     assert int(re.search(r"core:rcv_requests\S* = (\d+)", shown)[1]) > 0  # type: ignore[index]
-    assert "registered_users" in kamcmd(stock, "stats.get_statistics", "usrloc:")
+    assert "registered_users" in kamcmd(stock.ctl, "stats.get_statistics", "usrloc:")
 
 
 # -- sipp
@@ -165,7 +153,17 @@ def test_sipp_calls(stock: Server, tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     added = kamcmd(
-        stock, "ul.add", "location", "service", f"sip:service@127.0.0.1:{port}", "3600", "1.0", ".", "0", "0", "8191"
+        stock.ctl,
+        "ul.add",
+        "location",
+        "service",
+        f"sip:service@127.0.0.1:{port}",
+        "3600",
+        "1.0",
+        ".",
+        "0",
+        "0",
+        "8191",
     )
     assert "error" not in added, added
     # Without its 180: sipp that has sent one no longer answers an INVITE that comes again.
@@ -246,13 +244,13 @@ def test_baresip_calls_baresip(over: str, request: pytest.FixtureRequest, tmp_pa
     with contextlib.ExitStack() as stack:
         called = Baresip(tmp_path / "bob", "bob", proxy, transport)
         stack.callback(called.stop)
-        until(lambda: "bob" in kamcmd(on, "ul.dump"), "registration")
+        until(lambda: "bob" in kamcmd(on.ctl, "ul.dump"), PATIENCE, "no registration")
         caller = Baresip(tmp_path / "alice", "alice", proxy, transport, f"/dial sip:bob@{DOMAIN}")
         stack.callback(caller.stop)
         for phone in (caller, called):
-            until(lambda phone=phone: "Call established" in phone.said, phone.said)  # type: ignore[misc]
+            until(lambda phone=phone: "Call established" in phone.said, PATIENCE, "no call")  # type: ignore[misc]
     assert "Auth Failed" not in caller.said + called.said
-    until(lambda: "bob" not in kamcmd(on, "ul.dump"), "end of registrations")
+    until(lambda: "bob" not in kamcmd(on.ctl, "ul.dump"), PATIENCE, "registrations stay")
 
 
 @WAYS
@@ -267,4 +265,4 @@ def test_pjsua_calls_pjsua(over: str, request: pytest.FixtureRequest) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "alice call CONFIRMED 200" in done.stdout
     assert "bob call CONFIRMED 200" in done.stdout
-    assert "alice" not in kamcmd(on, "ul.dump")
+    assert "alice" not in kamcmd(on.ctl, "ul.dump")

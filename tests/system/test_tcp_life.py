@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,6 +17,7 @@ from kamailio_py.shm import instances
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.transport.connections import Connection, TcpHead
 from tests.kit.server import Server, our_command
+from tests.kit.waiting import until
 
 CFG = """#!KAMAILIO
 debug=2
@@ -43,15 +44,6 @@ request_route {
 
 
 TCP = ("tcp:127.0.0.1",)
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +76,7 @@ class View:
 @pytest.fixture
 def view(server: Server) -> Iterator[View]:
     made = View(server)
-    assert until(lambda: made.opened == 0), "connections of the test before"
+    until(lambda: made.opened == 0, what="connections of the test before")
     yield made
     made.memory.close()
 
@@ -162,7 +154,7 @@ def test_two_hundred_connections(server: Server, view: View) -> None:
         assert sorted(shares) == [0, 1, 2]
         assert max(shares.values()) - min(shares.values()) <= 1
         assert all(client.ask() == "SIP/2.0 200 OK" for client in clients[::7])
-    assert until(lambda: view.opened == 0)
+    until(lambda: view.opened == 0)
     assert view.records() == []
 
 
@@ -192,7 +184,7 @@ def test_who_takes_nothing_is_let_go(server: Server, view: View) -> None:
     """A client that does not read: its answers wait, up to a limit; nobody else is kept waiting."""
     with Client(server, receive_buffer=4096) as slow:
         slow.socket.settimeout(10)
-        assert until(lambda: view.opened)
+        until(lambda: view.opened)
         try:
             for _ in range(2000):
                 slow.socket.sendall(request("long"))
@@ -203,8 +195,8 @@ def test_who_takes_nothing_is_let_go(server: Server, view: View) -> None:
         assert ask_udp(server) < 1
         with Client(server) as other:
             assert other.ask() == "SIP/2.0 200 OK"
-        assert until(lambda: server.log_contains("write queue full") or server.log_contains("write timeout"), 30)
-        assert until(lambda: not view.records())
+        until(lambda: server.log_contains("write queue full") or server.log_contains("write timeout"), 30)
+        until(lambda: not view.records())
 
 
 def test_half_a_message_waits_for_the_other_half(server: Server, view: View) -> None:
@@ -225,14 +217,14 @@ def test_a_killed_receiver_takes_its_connections_along(server: Server, view: Vie
         os.kill(victim, signal.SIGKILL)
         answers = [client.ask() for client in clients]
         assert Counter(answers) == {"SIP/2.0 200 OK": 6, "": 3}
-        assert until(lambda: view.pid("tcp receiver (generic) child=1") != victim)
+        until(lambda: view.pid("tcp receiver (generic) child=1") != victim)
         with Client(server) as fresh:
             assert fresh.ask() == "SIP/2.0 200 OK"
-        assert until(lambda: view.opened == 6, 15), "its connections are forgotten"
+        until(lambda: view.opened == 6, 15, what="its connections are forgotten")
         more = [stack.enter_context(Client(server)) for _ in range(3)]
         assert all(client.ask() == "SIP/2.0 200 OK" for client in more)
-    assert until(lambda: view.opened == 0)
-    assert until(lambda: view.memory.check() == [])
+    until(lambda: view.opened == 0)
+    until(lambda: view.memory.check() == [])
 
 
 def test_the_death_of_tcp_main_costs_no_connection(server: Server, view: View) -> None:
