@@ -11,9 +11,10 @@ real engine, so all of a process but its sockets takes part.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kamailio_py.clock import VirtualClock
@@ -30,6 +31,16 @@ from kamailio_py.sip.message import Message
 SERVER = ("127.0.0.1", 5060)
 CLIENT = ("127.0.0.1", 5555)
 CALLEE = ("127.0.0.1", 7000)
+
+
+@contextlib.contextmanager
+def balanced(seconds: int = 400, step: int = 2, **params: Any) -> Iterator[House]:
+    """A house whose transactions have given everything back so many seconds after its test."""
+    made = House(**params)
+    yield made
+    made.advance(seconds, step=step)
+    assert made.balanced() == []
+    made.close()
 
 
 class House:

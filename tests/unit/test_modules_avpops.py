@@ -10,16 +10,7 @@ from kamailio_py.db.tables import create_sqlite
 from kamailio_py.engine.boot import ConfigRejected
 from kamailio_py.module import ModuleError
 from tests.kit.local import Local
-
-OPTIONS = """
-OPTIONS sip:bob@127.0.0.1 SIP/2.0
-Via: SIP/2.0/UDP 127.0.0.1:40000;branch=z9hG4bK1
-From: <sip:alice@127.0.0.1>;tag=a
-To: <sip:bob@127.0.0.1>
-Call-ID: c1
-CSeq: 1 OPTIONS
-Content-Length: 0
-"""
+from tests.kit.requests import request
 
 HEAD = """
 loadmodule "db_sqlite.so"
@@ -107,7 +98,7 @@ def test_a_database_that_fails(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     sl_send_reply("200", ": $var(a) $var(b) $var(c) $var(d)");
     """
     with server(tmp_path, script, url(tmp_path / "p.db")) as local:
-        [reply] = local.inject(OPTIONS)
+        [reply] = local.inject(request())
     assert reply.startswith("SIP/2.0 200 : -1 -1 -1 -1\r\n")
     said = capfd.readouterr().err
     assert said.count("no such table: missing") == 3

@@ -9,16 +9,7 @@ import pytest
 
 from kamailio_py.engine.boot import ConfigRejected
 from tests.kit.local import Local
-
-OPTIONS = """
-OPTIONS sip:bob@127.0.0.1 SIP/2.0
-Via: SIP/2.0/UDP 127.0.0.1:40000;branch=z9hG4bK1
-From: <sip:alice@127.0.0.1>;tag=a
-To: <sip:bob@127.0.0.1>
-Call-ID: c1
-CSeq: 1 OPTIONS
-Content-Length: 0
-"""
+from tests.kit.requests import request
 
 HEAD = """
 {more}
@@ -64,7 +55,7 @@ def answer(script: str, directory: Path, params: str = "", more: str = "") -> st
     with server(
         directory, "$var(a) = 0; $var(b) = 0; " + script + ' sl_send_reply("200", ": $var(a) $var(b)");', params, more
     ) as local:
-        [reply] = local.inject(OPTIONS)
+        [reply] = local.inject(request())
         return reply.split("\r\n")[0].removeprefix("SIP/2.0 200 : ")
 
 

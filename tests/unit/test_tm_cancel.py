@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kit.cells import House, answer
+from kit.cells import House, answer, balanced
 
 from kamailio_py.modules.tm.cell import State
 from kamailio_py.script.context import Context
@@ -14,11 +14,8 @@ from kamailio_py.sip.message import Message
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    made = House()
-    yield made
-    made.advance(400, step=2)
-    assert made.balanced() == []
-    made.close()
+    with balanced() as made:
+        yield made
 
 
 def relay_all(house: House) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.cells import House, answer
+from kit.cells import House, answer, balanced
 
 from kamailio_py.modules.tm import errors, selection
 from kamailio_py.modules.tm.cell import Branch, Cell
@@ -18,11 +18,8 @@ from kamailio_py.sip.message import Message
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    made = House()
-    yield made
-    made.advance(400, step=2)
-    assert made.balanced() == []
-    made.close()
+    with balanced() as made:
+        yield made
 
 
 def relaying(house: House, *more: str, arm: Any = None) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from kit.cells import CLIENT, House, request
+from kit.cells import CLIENT, House, balanced, request
 
 from kamailio_py.modules.tm import errors
 from kamailio_py.script.context import Context
@@ -14,11 +14,8 @@ from kamailio_py.sip.message import Message
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    made = House()
-    yield made
-    made.advance(120, step=1)
-    assert made.balanced() == []
-    made.close()
+    with balanced(120, 1) as made:
+        yield made
 
 
 def answering(house: House, code: int = 200, reason: str = "OK") -> list[list[int]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.cells import House, answer
+from kit.cells import House, answer, balanced
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.modules.tm.cell import Cell, State
@@ -16,11 +16,8 @@ from kamailio_py.sip.message import Message
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    made = House()
-    yield made
-    made.advance(400, step=2)
-    assert made.balanced() == []
-    made.close()
+    with balanced() as made:
+        yield made
 
 
 def suspending(house: House, before: Any = None) -> list[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kit.cells import CALLEE, House, answer
+from kit.cells import CALLEE, House, answer, balanced
 
 from kamailio_py.modules.tm.contacts import LAST_OF_GROUP, in_order
 from kamailio_py.modules.tm.stored import StoredRequest
@@ -20,11 +20,8 @@ from kamailio_py.sip.message import Message
 
 @pytest.fixture
 def house() -> Iterator[House]:
-    made = House(contacts_avp="c", contact_flows_avp="f")
-    yield made
-    made.advance(200, step=1)
-    assert made.balanced() == []
-    made.close()
+    with balanced(200, 1, contacts_avp="c", contact_flows_avp="f") as made:
+        yield made
 
 
 def ask(house: House, method: str = "OPTIONS", **more: Any) -> list[tuple[int, Any]]:
