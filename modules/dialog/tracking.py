@@ -6,6 +6,7 @@ counts, the database, event routes, whoever registered with Api. Which dialog a 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.host import RouteType
@@ -27,6 +28,7 @@ log = get_logger("dialog")
 
 DID_ONLY, DID_FALLBACK, DID_NONE = range(3)
 """dlg_match_mode."""
+_COOKIE = re.compile(r"([0-9a-fA-F]+)\.([0-9a-fA-F]+)")
 
 
 class Notes:
@@ -388,9 +390,6 @@ def _did(params: str, name: str) -> Ident | None:
     for part in params.split(";"):
         key, _, value = part.partition("=")
         if key.strip() == name:
-            entry, dot, number = value.strip().partition(".")
-            try:
-                return (int(entry[::-1], 16), int(number[::-1], 16)) if dot else None
-            except ValueError:
-                return None
+            cookie = _COOKIE.fullmatch(value.strip())
+            return (int(cookie[1][::-1], 16), int(cookie[2][::-1], 16)) if cookie else None
     return None

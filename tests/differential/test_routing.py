@@ -108,10 +108,9 @@ def test_dialog(s: Scene) -> None:
         reply.headers = [(n, f"<sip:dialog@{bob.host}>" if n == "Contact" else v) for n, v in reply.headers]
     alice.ack(invite, ok)
     bob.expect("ACK")
-    update = bob.within("UPDATE", invite, sent, cseq=1, callee=True)
+    bob.within("UPDATE", invite, sent, cseq=1, callee=True)
     alice.reply(alice.expect("UPDATE"), 200)
     bob.expect(200, "UPDATE")
-    assert update.method == "UPDATE"
     alice.within("BYE", invite, ok, cseq=2)
     bob.reply(bob.expect("BYE"), 200)
     alice.expect(200, "BYE")

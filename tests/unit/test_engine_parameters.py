@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from kamailio_py.config.parameters import _WITHOUT_EFFECT, PARAMETERS
+from kamailio_py.db.errors import DbError
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.transport.udp import IP_FREEBIND, IP_MTU_DISCOVER, IP_PMTUDISC_DO, IP_PMTUDISC_DONT, Udp
 from tests.kit.local import Local
@@ -123,6 +124,8 @@ def test_versions_of_tables_stand_in_the_table_that_is_named(tmp_path: Path) -> 
     db.close()
     with Local(CFG.format(parameters='version_table="versions"\nloadmodule "db_sqlite"', script="exit;")) as server:
         server.core.db(f"sqlite:///{path}").check_version("things", 7)
+        with pytest.raises(DbError):
+            server.core.db(f"sqlite:///{path}").check_version("things", 6)
 
 
 def test_resumed_replies_carry_the_warning(capfd: pytest.CaptureFixture[str]) -> None:
