@@ -8,11 +8,11 @@ from .scene import Scene
 
 
 def note_blocked(s: Scene, *agents: Agent) -> None:
-    """Note who is on it, over what, for how many tens of seconds and why; nobody but these agents should be."""
+    """Note who is on it, over what, for how many seconds (to the next five) and why; only these agents should be."""
     names = {str(agent.port): agent.name for agent in agents}
     said = kamcmd(s.server.ctl, "dst_blocklist.debug").split()
     entries = [said[at : at + 5] for at in range(0, len(said) - 4, 5)]  # protocol, address, port, seconds, flags
-    s.note(f"blocked {sorted((names.get(e[2], e[2]), e[0], (int(e[3]) + 5) // 10, e[4]) for e in entries)}")
+    s.note(f"blocked {sorted((names.get(e[2], e[2]), e[0], (int(e[3]) + 3) // 5 * 5, e[4]) for e in entries)}")
 
 
 def unblock(s: Scene) -> None:
