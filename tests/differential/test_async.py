@@ -216,7 +216,7 @@ route[TASK_GROUP_DATA] { xlog("L_NOTICE", "data [$async(data)]\\n"); }
 )
 def test_task_group_data(s: Scene) -> None:
     answered(s)
-    s.wait_log("data [")
+    s.wait_log("data [grouped]" if s.ours else "data [")
 
 
 @room.case("""

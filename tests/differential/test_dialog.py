@@ -198,6 +198,8 @@ def test_timeout_bye(s: Scene) -> None:
     call(s, alice, bob)
     alice.reply(alice.expect("BYE", timeout=6), 200)
     bob.reply(bob.expect("BYE", timeout=6), 200)
+    if s.ours:
+        s.wait_log("end ")
 
 
 @room.case("""

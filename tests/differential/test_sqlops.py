@@ -164,7 +164,7 @@ def test_sql_val(s: Scene) -> None:
 @room.case(
     """
 route[sqlrows] {
-    sql_query("ca", "update t set q=3");
+    sql_query("ca", "update t set q=3 where id < 3");
     xlog("L_NOTICE", "[$sqlrows(ca)]\\n");
 }
 """,
@@ -172,3 +172,5 @@ route[sqlrows] {
 )
 def test_sqlrows(s: Scene) -> None:
     ask(s)
+    if s.ours:
+        s.wait_log("[2]")

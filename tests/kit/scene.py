@@ -72,6 +72,11 @@ class Scene:
     def host(self) -> str:
         return f"127.0.0.1:{self.server.port}"
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is played on our server: for cases that may differ, which say there what they want of ours."""
+        return self.server.name.startswith("ours")
+
     def note(self, text: str) -> None:
         """Put a line into the transcript."""
         self._notes.append(text)
