@@ -221,7 +221,7 @@ def _credentials(header: str) -> Callable[[Path], Raw]:
     return resolve
 
 
-def _digest(text: str) -> dict[str, str]:
+def _digest(text: str) -> Mapping[str, str]:
     """The parameters of a Digest header value, none of another."""
     try:
         return parse_credentials(text) or {}

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import md5, sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.nameaddr import split_values
+from kamailio_py.sip.remembered import remembered
 
-Credentials = dict[str, str]
+if TYPE_CHECKING:
+    from kamailio_py.sip.message import Message
+
+Credentials = Mapping[str, str]
 
 ALGORITHMS: dict[str, Callable[[bytes], Any]] = {"MD5": md5, "SHA-256": sha256}
 
@@ -20,6 +24,7 @@ _pairs = re.compile(_PAIR).findall
 _usual = re.compile(rf" *{_PAIR} *(?:, *{_PAIR} *)*").fullmatch
 
 
+@remembered
 def parse_credentials(value: str) -> Credentials | None:
     """The parameters of a Digest header value, names in lower case, quotes taken off; None for another scheme.
 
@@ -30,7 +35,7 @@ def parse_credentials(value: str) -> Credentials | None:
         return None
     if _usual(rest):
         return {name.lower(): quoted or plain for name, quoted, plain in reversed(_pairs(rest))}
-    found: Credentials = {}
+    found: dict[str, str] = {}
     for part in split_values(rest):
         name, _, text = part.partition("=")
         text = text.strip()
@@ -40,6 +45,20 @@ def parse_credentials(value: str) -> Credentials | None:
             text = text[1:-1]
         found.setdefault(name.strip().lower(), text)
     return found
+
+
+def credentials_of(msg: Message) -> Credentials | None:
+    """The credentials of Proxy-Authorization, or else of Authorization; None for such as cannot be read."""
+    for name in ("proxy-authorization", "authorization"):
+        value = msg.header(name)
+        if value is not None:
+            try:
+                found = parse_credentials(value)
+            except BadMessage:
+                return None
+            if found is not None:
+                return found
+    return None
 
 
 def username_parts(credentials: Credentials) -> tuple[str, str]:

@@ -6,7 +6,6 @@ them lies in shared memory (in_flight.py). Which credentials were used is noted 
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from kamailio_py.config.arguments import FIRST, INT, PVAR, STR, VALUE
@@ -37,8 +36,6 @@ PASSWORD_IS_HA1, NO_QOP, QOP_AUTH, QOP_AUTH_INT = 1, 2, 4, 8
 """Flags of pv_www_authenticate() and its like; of the last three each asks for a challenge in an AVP."""
 CHALLENGE_QOP_AUTH, CHALLENGE_QOP_AUTH_INT, CHALLENGE_NO_ERROR_REPLY, CHALLENGE_STALE = 1, 2, 4, 16
 CHECK_ID = 1
-
-_parsed = lru_cache(256)(parse_credentials)
 
 
 class Result:
@@ -206,7 +203,7 @@ class Auth(Module):
     def find(self, msg: Message, realm: str, header: str) -> Found | None:
         """Credentials for a realm in headers of one kind; BadMessage if there are some that cannot be read."""
         for value in msg.headers(header):
-            found = _parsed(value)
+            found = parse_credentials(value)
             if found is not None and found.get("realm", "").lower() == realm.lower():
                 return Found(found, header, value)
         return None

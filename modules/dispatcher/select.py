@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from kamailio_py.log import get_logger
 from kamailio_py.modules.dispatcher.sets import DestinationState, SetState
-from kamailio_py.sip.digest import parse_credentials, username_parts
+from kamailio_py.sip.digest import credentials_of, username_parts
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.hash import core_hash
 from kamailio_py.sip.uri import BadUri, Uri
@@ -173,13 +173,5 @@ class Selector:
 
 def _username(ctx: Context) -> str:
     """The user name of the request's credentials, "" without any."""
-    for header in ("proxy-authorization", "authorization"):
-        value = ctx.msg.header(header)
-        if value:
-            try:
-                found = parse_credentials(value)
-            except BadMessage:
-                found = None
-            if found is not None:
-                return username_parts(found)[0]
-    return ""
+    found = credentials_of(ctx.msg)
+    return username_parts(found)[0] if found is not None else ""

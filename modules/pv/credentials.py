@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 from kamailio_py.script.context import Context
 from kamailio_py.script.pvars import Getter
 from kamailio_py.script.values import Value
-from kamailio_py.sip.digest import Credentials, parse_credentials, username_parts
+from kamailio_py.sip.digest import Credentials, credentials_of, username_parts
 from kamailio_py.sip.errors import BadMessage, BadUri
-from kamailio_py.sip.message import Message
 
 from .table import Table
 
 PVARS = Table()
-
-_parsed = lru_cache(256)(parse_credentials)
-"""Credentials are looked at for several of their parts."""
-
-
-def credentials_of(msg: Message) -> Credentials | None:
-    """The credentials of Proxy-Authorization, or else of Authorization."""
-    for name in ("proxy-authorization", "authorization"):
-        value = msg.header(name)
-        if value is not None:
-            try:
-                found = _parsed(value)
-            except BadMessage:
-                return None
-            if found is not None:
-                return found
-    return None
 
 
 def _part(read: Callable[[Credentials], str | None]) -> Getter:

@@ -9,6 +9,7 @@ from kamailio_py.log import get_logger
 from kamailio_py.modules.registrar.refusals import Refusal, Refused
 from kamailio_py.sip.errors import BadUri
 from kamailio_py.sip.escapes import unescaped
+from kamailio_py.sip.remembered import remembered
 from kamailio_py.sip.uri import Uri
 
 log = get_logger("registrar")
@@ -16,8 +17,8 @@ log = get_logger("registrar")
 LONGEST = 512
 LONGEST_USER = 64
 LONGEST_HOST = 128
-LONGEST_KNOWN, MOST_KNOWN = 128, 4096
-"""Of URIs whose address of record is remembered: characters, and how many."""
+MOST_KNOWN = 4096
+"""So many URIs are remembered with their address of record."""
 
 
 class AorRules:
@@ -27,19 +28,8 @@ class AorRules:
         self.use_domain = use_domain
         self.case_sensitive = case_sensitive
         self.realm_prefix = realm_prefix
-        self._known: dict[str, str] = {}
-
-    def aor(self, text: str) -> str:
+        self.aor = remembered(self._aor, MOST_KNOWN)
         """The address of record of a URI. Refused if it has none."""
-        known = self._known
-        aor = known.get(text)
-        if aor is None:
-            aor = self._aor(text)
-            if len(text) <= LONGEST_KNOWN:
-                if len(known) >= MOST_KNOWN:
-                    known.clear()
-                known[text] = aor
-        return aor
 
     def _aor(self, text: str) -> str:
         try:
