@@ -1,6 +1,6 @@
 """The dispatcher module: requests distributed to sets of destinations, with failover and probing.
 
-sets        the list, and the state of each destination in shared memory
+sets        the list, and the state of each destination in shared memory; order: in which sets are looked at
 select      the algorithms
 states      marks, and the event routes that tell of them
 probing     requests that find out who is alive

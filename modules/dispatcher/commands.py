@@ -37,7 +37,7 @@ class Commands(Module):
             if not sets:
                 raise RpcFault(500, "No Destination Sets")
             records = Members()
-            for number, dests in sorted(sets.items()):
+            for number, dests in sets.items():
                 targets = Members([("DEST", self._described(one, mode)) for one in dests.destinations])
                 records.add("SET", {"ID": number, "TARGETS": targets})
             return {"NRSETS": len(sets), "RECORDS": records}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kamailio_py.dns.places import Place
 from kamailio_py.log import get_logger
+from kamailio_py.modules.dispatcher.order import order_of
 from kamailio_py.shm.records import Record, u32, u64
 from kamailio_py.sip.endpoint import PROTOCOLS
 from kamailio_py.sip.uri import BadUri, Uri
@@ -265,7 +266,8 @@ class Sets:
             return offset
 
         block = 0
-        for number, members in ordered.items():
+        for number in order_of(ordered):
+            members = ordered[number]
             offset = record(SetState.SIZE, self._sets)
             destinations = []
             for entry, place in members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from kit.sip import Sip, build_reply
 from kamailio_py.db.tables import create_sqlite
 from kamailio_py.engine.addresses import Addresses
 from kamailio_py.module import ModuleError
+from kamailio_py.modules.dispatcher.order import order_of
 from kamailio_py.modules.dispatcher.probing import parse_codes
 from kamailio_py.modules.dispatcher.select import string_hash, uri_hash
 from kamailio_py.modules.dispatcher.sets import DestinationState, parse_line
@@ -260,3 +262,22 @@ modparam("dispatcher", "ds_dns_interval", 100)
         assert is_from("10.0.0.9") is later
         assert not is_from("10.0.0.8")
         assert server.core.shm.check() == []
+
+
+@given(st.lists(st.integers(0, 1000), unique=True, max_size=200))
+def test_order_of_sets(numbers: list[int]) -> None:
+    """It has all of them, a set never before what is below it, and what is below is never deep."""
+    order = order_of(numbers)
+    assert sorted(order) == sorted(numbers)
+    if numbers:
+        assert _depth(order) <= 1.45 * math.log2(len(numbers) + 2)
+
+
+def _depth(order: list[int]) -> int:
+    """How deep the tree is whose sets are visited so: the last one is on top of those smaller and those larger."""
+    if not order:
+        return 0
+    *below, top = order
+    smaller = [number for number in below if number < top]
+    assert below[: len(smaller)] == smaller
+    return 1 + max(_depth(smaller), _depth(below[len(smaller) :]))
