@@ -34,7 +34,7 @@ def number(digits: str) -> int:
     """The value as Kamailio reads it, into sixteen bits; UNREADABLE for anything but up to five digits."""
     if not digits:
         return 0
-    if len(digits) > 5 or not (digits.isascii() and digits.isdigit()):
+    if len(digits) > 5 or not digits.isdecimal():
         log.err("unable to parse the max forwards number")
         return UNREADABLE
     return int(digits) & 0xFFFF

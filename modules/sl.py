@@ -217,7 +217,7 @@ class Sl(Module):
             if code[0] != str(msg.status)[0]:
                 log.err("reply code class cannot be changed")
                 return -1
-            if not (code[1:].isascii() and code[1:].isdigit()):
+            if not code[1:].isdecimal():
                 log.err(f"invalid reply code value {code}!")
                 return -1
         changed = msg

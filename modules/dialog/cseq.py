@@ -58,7 +58,7 @@ class CseqTracking:
     @staticmethod
     def _difference(view: View) -> int:
         text = view.variables.get(VARIABLE, "") if view.iflags & Inner.CSEQ_DIFF else ""
-        return int(text) if text.isascii() and text.isdigit() else 0
+        return int(text) if text.isdecimal() else 0
 
     @staticmethod
     def _received(text: str, *where: Any) -> str:

@@ -188,10 +188,10 @@ def _expires(contact: ListedAddress, reply: Message) -> int:
     text = contact.last_param("expires")
     if not text:
         return seconds(reply, "expires") or 0
-    return int(text) if text.isascii() and text.isdigit() else 0
+    return int(text) if text.isdecimal() else 0
 
 
 def seconds(reply: Message, name: str) -> int | None:
     """The number that a header consists of; None if there is none."""
     text = (reply.header(name) or "").strip()
-    return int(text) & 0xFFFFFFFF if text.isascii() and text.isdigit() else None
+    return int(text) & 0xFFFFFFFF if text.isdecimal() else None
