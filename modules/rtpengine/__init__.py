@@ -90,7 +90,6 @@ class Rtpengine(Asking):
     )  # fmt: skip
 
     rtpengine_sock = Param(str, setter="add_sock")
-    rtpengine_allow_op = Param(int, 0)
     db_url = Param(str)
     table_name = Param(str, "rtpengine")
     setid_col = Param(str, "setid")

@@ -41,6 +41,7 @@ class Asking(Module):
     rtpengine_disable_tout = Param(int, 60)
     aggressive_redetection = Param(int, 1)
     rtpengine_retr = Param(int, 5)
+    rtpengine_allow_op = Param(int, 0)
     queried_nodes_limit = Param(int, 30)
     rtpengine_tout_ms = Param(int, 1000)
     control_cmd_tos = Param(int, -1)
@@ -141,7 +142,7 @@ class Asking(Module):
         key = f"{call_id}\n{branch}"
         kept = self._calls.get(key)
         node = next((n for n in nodes if kept is not None and n.url == kept.data), None)
-        if node is not None and self._proxies.disabled_until(node):
+        if node is not None and not self.rtpengine_allow_op and self._proxies.disabled_until(node):
             node = None
         body = encode(request)
         for _ in range(self.queried_nodes_limit):

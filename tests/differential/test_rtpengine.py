@@ -175,6 +175,58 @@ def test_rpc(s: Scene) -> None:
     asked(s)
 
 
+FINISH = """route[{0}] {{
+    switch ($hdr(X-Do)) {{
+        case "offer": rtpengine_offer(); break;
+        case "answer": rtpengine_answer(); break;
+        case "query": rtpengine_query(); break;
+        case "delete": rtpengine_delete(); break;
+    }}
+    xlog("L_NOTICE", "$hdr(X-Do) $rc\\n");
+}}"""
+
+
+def finish(s: Scene) -> None:
+    """A call whose proxy is taken out of service meanwhile, and a new one."""
+    alice = s.agent("alice")
+    engine = engines[s.server.name]
+    url = f"udp:127.0.0.1:{engine.port}"
+    s.mask(rf"(?<=:){engine.port}\b")
+
+    def do(call: str, *commands: str) -> None:
+        for command in commands:
+            alice.request("INFO", headers=f"X-Do: {command}\n{SDP}", body=BODY, call_id=call)
+            alice.expect(200)
+        s.note(f"{call}: {[request['command'] for request in engine.asked]}")
+        engine.asked.clear()
+
+    do("old", "offer")
+    do("gone", "offer")
+    s.tell(f"rtpengine.enable {url} 0")
+    do("old", "answer", "query", "offer")
+    do("new", "offer", "delete")
+    do("old", "delete", "query")
+    s.tell(f"rtpengine.enable {url} 1")
+    do("gone", "answer", "delete")
+
+
+@room.case(FINISH.format("not_finished"))
+def test_not_finished(s: Scene) -> None:
+    finish(s)
+
+
+lenient = Room("rtpengine_lenient", modules=MODULES, last=LAST, prepare=engines.prepare, params="""
+modparam("rtpengine", "rtpengine_sock", "udp:127.0.0.1:@RELAY@")
+modparam("rtpengine", "rtpengine_allow_op", 1)
+""")  # fmt: skip
+
+
+@lenient.case(FINISH.format("finished"))
+def test_finished(s: Scene) -> None:
+    """With rtpengine_allow_op what concerns a call that is known still goes to its proxy."""
+    finish(s)
+
+
 def score(mos: int, **more: int) -> dict[str, int]:
     names = {"loss": "packet loss", "at": "reported at", "rtt": "round-trip time", "leg": "round-trip time leg"}
     return {"MOS": mos, **{names.get(name, name): value for name, value in more.items()}}
