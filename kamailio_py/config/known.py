@@ -55,10 +55,3 @@ def function_names() -> list[str]:
 
 def pv_names() -> list[str]:
     return list(_pvs())
-
-
-def argument_counts(function: str) -> list[int]:
-    """With how many arguments some module exports it; -1 for any number."""
-    return sorted(
-        {count for module in modules_exporting(function) for count, _ in known_exports()[module]["functions"][function]}
-    )

@@ -64,9 +64,6 @@ class Program:
         """The block of this kind and name; the unnamed one is MAIN."""
         return self._by_name.get((kind, name))
 
-    def of_kind(self, kind: RouteKind) -> list[Entry]:
-        return [entry for (found, _), entry in self._by_name.items() if found is kind]
-
     def add(self, entry: Entry) -> None:
         self.entries.append(entry)
         if entry.continues is None and entry.number:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 from enum import IntEnum
 
 
@@ -30,7 +29,3 @@ def describe(pid: int, status: int) -> str:
     if code in Exit.__members__.values() and code != Exit.OK:
         text += f" ({Exit(code).sentence})"
     return text
-
-
-def signal_name(status: int) -> str:
-    return signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else ""

@@ -19,7 +19,6 @@ from kamailio_py.rpc.values import Struct
 
 MAGIC = 0xA1
 """Magic (a) and version (1)."""
-MAX_COOKIE = 4
 NULL_STRING = "<null string>"
 
 

@@ -15,8 +15,6 @@ from kamailio_py.module import RpcFault
 KINDS = {"s": "string", "S": "string", "d": "integer", "u": "integer", "b": "integer", "f": "float", "{": "structure"}
 """Letters of a scan format -> the type's name in faults."""
 
-NO_DELAY = RpcFault(600, "Reply wait/async mode not supported by this rpc transport")
-
 
 class ScanFault(RpcFault):
     """The next argument is missing or has the wrong type; the text is binrpc's."""
@@ -66,14 +64,6 @@ class Call:
         """All arguments that are left, each by the same format."""
         while found := self.scan(letters):
             yield found[0] if len(found) == 1 else found
-
-    def delay(self) -> bytes:
-        """Answer later: no reply goes out when the command ends. RpcFault where the transport cannot.
-
-        The result is plain data that may lie in shared memory; in whichever process the answer is there,
-        `Commands.delayed(data)` gives a Call for it: emit() or fail(), then send().
-        """
-        raise NO_DELAY
 
     # the transport's side
 

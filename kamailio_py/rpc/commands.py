@@ -7,7 +7,7 @@ transport's business: `ctl handler`, a JSONRPCS process, or a SIP worker through
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,6 @@ class Commands:
     def __init__(self, core: Core) -> None:
         self.core = core
         self._known: dict[str, Command] = {}
-        self._delayed: dict[str, Callable[[bytes], Call]] = {}
         for group in CORE:
             for command in group(core, self).rpcs():
                 self.add(command)
@@ -99,17 +98,6 @@ class Commands:
             shm = self.core.shm
             if shm is not None and shm.processes.slot in shm.held().values():
                 raise
-
-    # answers that come later
-
-    def register_delayed(self, transport: str, restore: Callable[[bytes], Call]) -> None:
-        """Have `restore(data)` make the Call of a delayed answer of this transport (Call.transport); before forking."""
-        self._delayed[transport] = restore
-
-    def delayed(self, data: bytes) -> Call:
-        """The call to answer now, from what its delay() gave, in any process."""
-        transport, _, rest = data.partition(b":")
-        return self._delayed[transport.decode("latin-1")](rest)
 
 
 def commands(core: Core) -> Commands:

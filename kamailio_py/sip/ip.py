@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
 _DIGITS_AND_DOTS = frozenset("0123456789.")
@@ -61,11 +61,6 @@ def normalise(text: str) -> str:
 def is_multicast(text: str) -> bool:
     """Is the IP address one of a group?"""
     return ip_address(text).is_multicast
-
-
-def expanded_ipv6(text: str) -> str:
-    """Kamailio's long form of an IPv6 address: eight hexadecimal groups, nothing shortened to ::."""
-    return ":".join(f"{int(group, 16):X}" for group in IPv6Address(text.strip("[]")).exploded.split(":"))
 
 
 @lru_cache(256)

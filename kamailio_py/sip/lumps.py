@@ -90,14 +90,6 @@ class Lumps:
         """Put `piece` in at `offset`, after what was inserted there before."""
         self.replace(offset, offset, piece)
 
-    def insert_first(self, offset: int, piece: Piece) -> None:
-        """Put `piece` in at `offset`, before everything else there."""
-        edits = self.edits
-        at = len(edits)
-        while at and edits[at - 1][0] >= offset:
-            at -= 1
-        edits.insert(at, (offset, 0, piece))
-
     def delete(self, start: int, end: int) -> None:
         self.replace(start, end, "")
 

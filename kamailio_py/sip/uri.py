@@ -261,31 +261,14 @@ def with_user(text: str, user: str) -> str:
     return build(u.scheme, user, u.password if user else "", u.host, u.port_text, u.params, u.headers)
 
 
-def with_userpass(text: str, userpass: str) -> str:
-    """The URI with "user:password" in place of both."""
-    u = Uri.parse(text)
-    return build(u.scheme, userpass, "", u.host, u.port_text, u.params, u.headers)
-
-
 def with_host(text: str, host: str) -> str:
     u = Uri.parse(text)
     return build(u.scheme, u.user, u.password, host, u.port_text, u.params, u.headers)
 
 
-def with_hostport(text: str, hostport: str) -> str:
-    """The URI with "host:port" in place of both."""
-    u = Uri.parse(text)
-    return build(u.scheme, u.user, u.password, hostport, "", u.params, u.headers)
-
-
 def with_port(text: str, port: str) -> str:
     u = Uri.parse(text)
     return build(u.scheme, u.user, u.password, u.host, port, u.params, u.headers)
-
-
-def without_params(text: str) -> str:
-    u = Uri.parse(text)
-    return build(u.scheme, u.user, u.password, u.host, u.port_text)
 
 
 def without_prefix(host: str, prefix: str | None) -> str:

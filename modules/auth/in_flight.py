@@ -16,7 +16,6 @@ from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.records import Record, u32
 
 DEFAULT_SIZE = 1 << 20
-MAX_POOLS = 64
 _WRAP = 0xFFFFFFFF
 
 

@@ -21,7 +21,6 @@ log = get_logger("dispatcher")
 
 ONLY_PROBING, ALL, ONLY_INACTIVE, ALWAYS_PROBING = range(4)
 """ds_probing_mode."""
-CODES_OF_NONE = (0, ())
 
 
 def parse_codes(text: str | None) -> list[tuple[int, int]]:

@@ -88,10 +88,6 @@ class Api:
         """t_relay() without arguments."""
         return self.tm.forward.relay(ctx)
 
-    def release_transaction(self, ctx: Context) -> int:
-        """t_release()."""
-        return self.tm.server.release_from_script(ctx)
-
     def drop(self, ctx: Context, code: int) -> int:
         """Let the transaction of the run end as if it had been answered with `code`, without sending anything."""
         t = ctx.t

@@ -45,10 +45,8 @@ class Flag:
     CANCELED = 1 << 9
     SIX_SEEN = 1 << 3
     NO_E2E_CANCEL_REASON = 1 << 10
-    PASS_PROVISIONAL = 1 << 13
     DISABLE_INTERNAL_REPLY = 1 << 14
     ADMIN_REPLY = 1 << 15  # answered by the script of this server
-    HOP_CANCEL = 1 << 16
     DEAD = 1 << 17  # out of the table; freed with the last reference
     PROVEN = 1 << 19  # nothing is wrong with the headers of the request
     NO_ACK = 1 << 18  # a local INVITE whose 2xx is acknowledged by the module that made it

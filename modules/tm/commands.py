@@ -28,6 +28,7 @@ SHOWN_FLAGS = 0xFFFF
 SUSPENDED_FLAGS = 0x8004
 """What Kamailio shows of a transaction that is suspended."""
 NO_CONTEXT = RpcFault(500, "internal error: failed to create context")
+NO_DELAY = RpcFault(600, "Reply wait/async mode not supported by this rpc transport")
 OWN_HEADERS = frozenset(("from", "to", "call-id", "cseq", "via", "content-length", "max-forwards"))
 """Headers of a request that is sent which are not taken over as they are given."""
 OVERDUE = 10_000
@@ -173,7 +174,7 @@ class Commands:
         _parameters(call)
         if call.transport == "json":
             raise NO_CONTEXT
-        call.delay()
+        raise NO_DELAY
 
     @rpc("tm.t_uac_wait_block", "", "Send a request and wait for its end.")
     def rpc_uac_wait_block(self, call: Call) -> dict[str, Any]:

@@ -127,10 +127,6 @@ class Store:
         """Delete the row of this id; how many there were."""
         return self.database.delete(domain, {self.module.ruid_column: ruid})
 
-    def delete_account(self, domain: str, aor: str) -> None:
-        """Delete all rows of an address of record."""
-        self.database.delete(domain, self._account(aor))
-
     def _row_of(self, aor: str, contact: Contact) -> dict[str, Value]:
         """What tells the contact's row from others."""
         m = self.module

@@ -6,7 +6,7 @@ import pytest
 from kit.known_host import KnownHost
 
 from kamailio_py.config.errors import CfgError
-from kamailio_py.config.known import argument_counts, known_exports, modules_exporting
+from kamailio_py.config.known import known_exports, modules_exporting
 from kamailio_py.config.parser import CfgErrors, parse_text
 
 MODULES = 'loadmodule "pv.so"\nloadmodule "xlog.so"\nloadmodule "tm.so"\n'
@@ -101,5 +101,4 @@ def test_known_exports() -> None:
     assert len(known_exports()) > 240
     assert modules_exporting("t_relay") == ["tm"]
     assert modules_exporting("nope") == []
-    assert argument_counts("t_relay") == [0, 2]
     assert known_exports()["tm"]["params"]["fr_timer"] == "i"

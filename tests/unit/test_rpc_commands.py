@@ -10,7 +10,6 @@ import pytest
 
 from kamailio_py.module import RpcFault, commands_of, rpc
 from kamailio_py.rpc.call import Call, ScanFault
-from kamailio_py.rpc.commands import Commands
 from kamailio_py.rpc.values import Members, Struct
 from tests.kit.rpc import invoke
 
@@ -52,10 +51,6 @@ class Demo:
     def broken(self, call: Call) -> int:
         return 1 // 0
 
-    @rpc("demo.later")
-    def later(self, call: Call) -> None:
-        call.delay()
-
 
 @pytest.fixture
 def core() -> Any:
@@ -90,7 +85,6 @@ def test_answers(core: Any, name: str, arguments: list[Any], values: list[Any]) 
         ("demo.greet", ["a", 1], 400, "error at parameter 1: expected string type but record doesn't match type"),
         ("demo.stops", [], 404, "Not found"),
         ("demo.broken", [], 500, "Internal error"),
-        ("demo.later", [], 600, "Reply wait/async mode not supported by this rpc transport"),
         ("system.methodHelp", [], 400, "Method Name Expected"),
         ("system.methodHelp", ["demo.none"], 400, "command not found"),
         ("system.methodSignature", ["demo.sum"], 500, "Not Implemented Yet"),
@@ -121,22 +115,3 @@ def test_scanning_converts_only_where_asked() -> None:
     assert not caught.value.absent
     assert call.scan("s.d") == ["x", 3]
     assert call.scan("*ss") == []
-
-
-def test_a_delayed_answer_finds_its_transport(core: Any) -> None:
-    class Later(Call):
-        transport = "later"
-
-        def delay(self) -> bytes:
-            return b"later:to whom"
-
-    known = Commands(core)
-    restored: list[bytes] = []
-
-    def restore(data: bytes) -> Call:
-        restored.append(data)
-        return Later()
-
-    known.register_delayed("later", restore)
-    assert isinstance(known.delayed(Later().delay()), Later)
-    assert restored == [b"to whom"]

@@ -20,9 +20,8 @@ def test_insert_order_and_delete() -> None:
     lumps.insert(0, "1")
     lumps.insert(0, "2")
     lumps.delete(1, 2)
-    lumps.insert_first(0, "0")
-    assert lumps.apply("abc") == "012ac3"
-    assert len(lumps) == 5
+    assert lumps.apply("abc") == "12ac3"
+    assert len(lumps) == 4
 
 
 def test_overlapping_deletions_take_each_character_once() -> None:
