@@ -6,7 +6,7 @@ same number. What the transaction needs when the answer comes is the subscriptio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kamailio_py.config.host import RouteType
 from kamailio_py.db.errors import DbError
@@ -34,6 +34,14 @@ MAX_FORWARDS = 70
 COPIED = ("via", "from", "to", "call-id", "cseq")
 
 
+class Shared(NamedTuple):
+    """What all who watch somebody (`user`, `host`) are told, before the rules hide some of it from one of them."""
+
+    user: str
+    host: str
+    body: str
+
+
 class Notifier:
     """See the head of the file."""
 
@@ -43,18 +51,8 @@ class Notifier:
         self.tm = presence.core.module("tm").api
         self.tm.callback(CALLBACK, self._answered)
 
-    def body(
-        self,
-        s: Subscription,
-        event: Event,
-        found: list[Publication] | None = None,
-        ruled: bool = False,
-        published: str = "",
-    ) -> str:
-        """What an active watcher gets to see.
-
-        `found` are the publications, should they be other ones than those that are stored; `published` is the URI of
-        what was published, should it be written in another way than the subscription's.
+    def body(self, s: Subscription, event: Event, shared: Shared | None = None, ruled: bool = False) -> str:
+        """What an active watcher gets to see; of `shared`, if it is known.
 
         `ruled`: what the rules hide is hidden, which Kamailio does where something was published and where it has
         just decided about a new watcher.
@@ -63,42 +61,45 @@ class Notifier:
             package = event.name.removesuffix(WINFO)
             watchers = [w for w in self.presence.subscriptions.of(s.presentity_uri, package) if self._lives(w)]
             return winfo.body(s.presentity_uri, package, s.version, watchers, full=True)
+        if shared is None:
+            shared = self._shared(s.presentity_uri, event)
+        if shared.body and ruled and event.show is not None:
+            return event.show(shared.user, shared.host, s.watcher_username, s.watcher_domain, shared.body)
+        return shared.body
+
+    def _shared(self, presentity: str, event: Event, found: list[Publication] | None = None) -> Shared:
+        """One document of what is published, or of `found`; empty where there is nothing."""
         try:
-            uri = Uri.parse(published or s.presentity_uri)
+            uri = Uri.parse(presentity)
             if found is None:
                 found = self.presence.publications.of(uri.user, uri.host, event.name)
         except (BadMessage, DbError):
-            return ""
+            return Shared("", "", "")
         now = self.presence.now()
         bodies = [p.body for p in found if p.expires > now]
         if event.aggregate is not None:
             body = event.aggregate(uri.user, uri.host, bodies)
         else:
             body = bodies[-1] if bodies else ""
-        if body and ruled and event.show is not None:
-            return event.show(uri.user, uri.host, s.watcher_username, s.watcher_domain, body)
-        return body
+        return Shared(uri.user, uri.host, body)
 
     def _lives(self, s: Subscription) -> bool:
         return s.expires > self.presence.now()
 
-    def tell(
-        self, s: Subscription, event: Event, *, body: str | None = None, found: list[Publication] | None = None,
-        ruled: bool = False, published: str = "",
-    ) -> None:  # fmt: skip
-        """Send one NOTIFY; the body is that of the moment, where none is given."""
+    def tell(self, s: Subscription, event: Event, *, shared: Shared | None = None, ruled: bool = False) -> None:
+        """Send one NOTIFY, with what is to be seen at this moment."""
         told = self.presence.subscriptions.change(s, Subscription.told)
         if told is not None:
-            self.send(told, event, body=body, found=found, ruled=ruled, published=published)
+            self.send(told, event, shared=shared, ruled=ruled)
 
     def send(
-        self, s: Subscription, event: Event, *, body: str | None = None, found: list[Publication] | None = None,
-        ruled: bool = False, published: str = "",
+        self, s: Subscription, event: Event, *, body: str | None = None, shared: Shared | None = None,
+        ruled: bool = False,
     ) -> None:  # fmt: skip
         """Send the NOTIFY of a subscription that was counted already, or is kept nowhere."""
         if body is None:
             shown = s.status == Status.ACTIVE or s.reason == TIMEOUT
-            body = self.body(s, event, found, ruled, published) if shown and s.reason in ("", TIMEOUT) else ""
+            body = self.body(s, event, shared, ruled) if shown and s.reason in ("", TIMEOUT) else ""
         if log.enabled(self.presence.local_log_level):
             self._told(s)
         name = s.event + (f";id={s.event_id}" if s.event_id else "")
@@ -142,10 +143,12 @@ class Notifier:
         sender: str = "",
         ruled: bool = True,
     ) -> None:
-        """Tell all who may see a presentity."""
+        """Tell all who may see a presentity; `found` are its publications, should they be other than the stored."""
+        shared = None
         for s in self.presence.subscriptions.of(presentity, event.name):
             if s.is_active and self._lives(s) and (not sender or s.contact != sender):
-                self.tell(s, event, found=found, ruled=ruled, published=presentity)
+                shared = shared or self._shared(presentity, event, found)
+                self.tell(s, event, shared=shared, ruled=ruled)
 
     def watched(self, s: Subscription) -> None:
         """Tell those who watch the watchers of a presentity of one that came (or of all, when one has gone)."""
