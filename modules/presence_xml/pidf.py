@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kamailio_py.log import get_logger
+from kamailio_py.modules.presence import markup
 from kamailio_py.modules.presence_xml.tree import BadXml, Document, Element, parse
 
 log = get_logger("presence_xml")
-
 
 NAMESPACE = "urn:ietf:params:xml:ns:pidf"
 DUMMY = (
@@ -22,8 +22,7 @@ DUMMY = (
 
 def dummy(user: str) -> str:
     """The document of somebody of whom nothing is known, as Kamailio invents it (force_dummy_presence)."""
-    quoted = user.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
-    return str(parse(DUMMY.format(ns=NAMESPACE, user=quoted)))
+    return str(parse(DUMMY.format(ns=NAMESPACE, user=markup.attribute(user))))
 
 
 def foremost(bodies: Sequence[str], priorities: str, element: str) -> str:
