@@ -96,11 +96,10 @@ class Tls(Module):
         self.profiles: Profiles
         self._variables = Variables(self)
         self._server_id = ""
-        self._queue = ClearText()
 
     def mod_init(self) -> None:
         core = self.core
-        self._queue.most_of_one, self._queue.most_of_all = self.con_ct_wq_max, self.ct_wq_max
+        self._queue = ClearText(self.con_ct_wq_max, self.ct_wq_max)
         if core.cfg.disable_tls and not core.cfg.enable_tls:
             log.warn("tls support is disabled (set enable_tls=1 in the config to enable it)")
         self._version = core.shm.reserve("tls", "word", 8) >> 3

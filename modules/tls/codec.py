@@ -25,10 +25,10 @@ class ClearText:
 
     __slots__ = ("bytes", "most_of_all", "most_of_one")
 
-    def __init__(self) -> None:
+    def __init__(self, most_of_one: int = 65536, most_of_all: int = 10485760) -> None:
         self.bytes = 0
-        self.most_of_one = 65536
-        self.most_of_all = 10485760
+        self.most_of_one = most_of_one
+        self.most_of_all = most_of_all
 
 
 class TlsCodec:

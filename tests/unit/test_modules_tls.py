@@ -223,8 +223,7 @@ def test_event_route_may_refuse_a_connection(tmp_path: Path) -> None:
 def test_what_waits_for_a_handshake_is_limited(tmp_path: Path) -> None:
     """con_ct_wq_max of one connection, ct_wq_max of all."""
     context = profiles(SECTIONS, tmp_path).clients[1].context
-    queue = ClearText()
-    queue.most_of_one, queue.most_of_all = 10, 15
+    queue = ClearText(10, 15)
     first, second = (TlsCodec(context, True, queue=queue) for _ in range(2))
     assert first.encode(b"x" * 10) == b""
     with pytest.raises(TlsError, match="clear text write queue full"):
