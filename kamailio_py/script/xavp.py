@@ -23,6 +23,13 @@ def newest(store: Store, name: str, index: int = 0) -> Any:
         return None
 
 
+def field(store: Store, name: str, inner: str, kind: type) -> Any:
+    """`$xavp(name=>inner)` if it is of this kind, which is how modules look for what the script has set; else None."""
+    fields = newest(store, name)
+    value = newest(fields, inner) if isinstance(fields, dict) else None
+    return value if isinstance(value, kind) else None
+
+
 def push(store: Store, name: str, value: Any) -> None:
     """Put a value on top."""
     values = store.get(name)

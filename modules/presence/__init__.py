@@ -101,7 +101,7 @@ class Presence(Module):
     local_log_level = Param(int, 2)
     local_log_facility = Param(str)
     subs_remove_match = Param(int, 0, unused="a subscription is known by all three parts of its dialog")
-    xavp_cfg = Param(str, unused=NOT_YET)
+    xavp_cfg = Param(str)
     retrieve_order = Param(int, 0)
     retrieve_order_by = Param(str, "priority")
     sip_uri_match = Param(int, 0)
@@ -137,7 +137,8 @@ class Presence(Module):
                 db.check_version(getattr(self, f"{name}_table"), version)
         shm = core.shm
         if self.publ_cache == CACHE_ONLY or db is None:
-            self.publications = CachedPublications(Rows(shm, "publications", self.pres_htable_size))
+            order = "priority" if self.retrieve_order else "received_time"
+            self.publications = CachedPublications(Rows(shm, "publications", self.pres_htable_size), order)
         else:
             order = self.retrieve_order_by if self.retrieve_order else "received_time"
             self.publications = StoredPublications(db, self.presentity_table, order)

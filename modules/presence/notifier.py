@@ -16,6 +16,7 @@ from kamailio_py.modules.presence.events import WINFO, Event, Status
 from kamailio_py.modules.presence.publications import Publication
 from kamailio_py.modules.presence.subscription import Subscription
 from kamailio_py.script.context import Context
+from kamailio_py.script.xavp import field
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.uri import Uri
@@ -168,13 +169,17 @@ class Notifier:
 
     def _answered(self, t: Transaction, code: int, reply: Message | None, data: Any) -> None:
         s = Subscription(*data)
-        entry = self.presence.reply_route
+        entry, unwanted = self.presence.reply_route, False
         if entry is not None:
             ctx = self.tm.context(t)
             left = max(s.expires - self.presence.now(), 0)
             self.presence.note(ctx, s, left, reply if reply is not None else self._timeout(t, code))
             self.core.run(entry, ctx, RouteType.REQUEST)
-        if s.status != Status.TERMINATED and (code in ENDS or (code == 408 and self.presence.timeout_rm_subs)):
+            name = self.presence.xavp_cfg
+            unwanted = bool(name and field(ctx.xavps, name, "delete_subscription", int))
+        if s.status == Status.TERMINATED:
+            return
+        if unwanted or code in ENDS or (code == 408 and self.presence.timeout_rm_subs):
             self.presence.subscriptions.remove(s)
 
     def _timeout(self, t: Transaction, code: int) -> Message:

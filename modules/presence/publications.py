@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from kamailio_py.db.database import Database
@@ -85,14 +86,15 @@ class StoredPublications:
 
 
 class CachedPublications:
-    """Those of shared memory."""
+    """Those of shared memory, in the order of one of their fields; where that is the same, the newest first."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: Rows, order: str) -> None:
         self._rows = rows
+        self._order = attrgetter(order)
 
     def of(self, username: str, domain: str, event: str) -> list[Publication]:
-        found = [Publication(*data) for data in self._rows.of(f"{username}@{domain} {event}")]
-        return sorted(found, key=lambda p: (p.priority, p.received_time))
+        oldest_first = [Publication(*data) for data in self._rows.of(f"{username}@{domain} {event}")]
+        return sorted(reversed(oldest_first), key=self._order)
 
     def every(self) -> Iterable[Publication]:
         return (Publication(*data) for data in self._rows)

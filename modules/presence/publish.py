@@ -9,6 +9,7 @@ from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.modules.presence.events import Event
 from kamailio_py.modules.presence.publications import Publication
+from kamailio_py.script.xavp import field
 from kamailio_py.sip.errors import BadMessage
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ NO_EVENT = 489, "Bad Event"
 BAD_REQUEST = 400, "Invalid request"
 UNKNOWN_TAG = 412, "Conditional request failed"
 FAILED = 500, "Server Internal Error"
+TIMES_BEGIN = 1420070400
+"""Where the priorities begin that are times: 2015, so that they are small."""
 
 
 class Refused(Exception):
@@ -91,7 +94,7 @@ class Publishing:
         now, tag = presence.now(), self.tag(0)
         made = Publication(
             user, domain, event.name, tag, now + expires + presence.expires_offset, now, body, sender,
-            0, presence.unique_id(),
+            self._priority(ctx, now), presence.unique_id(),
         )  # fmt: skip
         if expires and not presence.publications.put(made):
             raise Refused(*FAILED)
@@ -120,12 +123,20 @@ class Publishing:
         now = presence.now()
         new = old._replace(
             etag=self.tag(int(refreshed) + 1), expires=now + expires + presence.expires_offset, received_time=now,
-            sender=sender, body=body or old.body,
+            sender=sender, body=body or old.body, priority=self._priority(ctx, now),
         )  # fmt: skip
         if not presence.publications.replace(old, new):
             raise Refused(*UNKNOWN_TAG)
         self._accept(ctx, expires, new.etag)
         presence.notifier.everybody(new.uri, event, sender=sender)
+
+    def _priority(self, ctx: Context, now: int) -> int:
+        """What the script says; otherwise, as Kamailio has it, newer ones are the more important ones."""
+        name = self.presence.xavp_cfg
+        if not name:
+            return 0
+        said: int | None = field(ctx.xavps, name, "priority", int)
+        return now - TIMES_BEGIN if said is None else said
 
     def _accept(self, ctx: Context, expires: int, tag: str) -> None:
         self.presence.reply(ctx, 200, "OK", f"Expires: {expires}\r\nSIP-ETag: {tag}\r\n")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.without_effect import KEMI
 from kamailio_py.module import CfgVariable, Module, Param
-from kamailio_py.script.xavp import newest
+from kamailio_py.script.xavp import field, newest
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -76,11 +76,7 @@ class Settings(Module):
 
     def set_for_request(self, ctx: Context, name: str, kind: type) -> Any:
         """`$xavp(<xavp_cfg>=>name)` if it is of this kind, else None."""
-        if not self.xavp_cfg:
-            return None
-        fields = newest(ctx.xavps, self.xavp_cfg)
-        values = fields.get(name) if isinstance(fields, dict) else None
-        return values[0] if values and isinstance(values[0], kind) else None
+        return field(ctx.xavps, self.xavp_cfg, name, kind) if self.xavp_cfg else None
 
     def show_record(self, ctx: Context, contact: Any, now: int) -> None:
         """Put what is known of a contact into `$xavp(<xavp_rcd>=>...)`."""

@@ -633,3 +633,69 @@ def test_db_only(s: Scene) -> None:
     subscribe(alice, "d1", tag=tag, cseq=2, expires=0)
     assert told(s, alice).first("Subscription-State") == "terminated;reason=timeout"
     rows(s, "select count(*) from active_watchers")
+
+
+told_by_script = made(
+    "presence_xavp",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence", "xavp_cfg", "pres")
+modparam("presence", "retrieve_order", 1)
+modparam("presence", "fetch_rows", 1)
+""",
+    """
+event_route[presence:notify-reply] {
+    xlog("L_NOTICE", "reply $notify_reply($rr) $xavp(pres=>priority)\\n");
+    if ($notify_reply($rr) =~ "Gone") { $xavp(pres=>delete_subscription) = 1; }
+    if ($notify_reply($rr) =~ "Two") { $xavp(pres=>delete_subscription) = 2; }
+    if ($notify_reply($rr) =~ "Text") { $xavp(pres=>delete_subscription) = "1"; }
+}
+""",
+)
+
+
+@told_by_script.case("""
+route[prioritized] {
+    if ($hdr(P) == "text") { $xavp(pres=>priority) = "7"; }
+    else if ($hdr(P) == "whole") { $xavp(pres) = 9; }
+    else if ($hdr(P) != $null) { $xavp(pres=>priority) = $(hdr(P){s.int}); }
+    route(PRESENCE);
+}
+""")
+def test_prioritized(s: Scene) -> None:
+    """The order of publications is the script's, and that of their times where it says nothing."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tags = [
+        publish(bob, pidf(f"t{n}"), headers="Event: presence" + (f"\nP: {priority}" if priority else ""))
+        for n, priority in enumerate(("5", "3", "-4", "0", "", "text", "whole"))
+    ]
+    said = "iif(priority = received_time - 1420070400, 'time', priority)"
+    statement = f"select {said} from presentity where username = 'prioritized'"
+    rows(s, statement)
+    subscribe(alice, "x1")
+    told(s, alice)
+    publish(bob, tag=tags[0], headers="Event: presence\nP: 50")
+    told(s, alice)
+    publish(bob, pidf("t1"), tag=tags[1], headers="Event: presence\nP: 40")
+    told(s, alice)
+    publish(bob, pidf("t3"), tag=tags[3])
+    told(s, alice)
+    rows(s, statement)
+
+
+@told_by_script.case("route[dismissed] { route(PRESENCE); }")
+def test_dismissed(s: Scene) -> None:
+    """The script ends subscriptions for what was answered to a NOTIFY, without telling those whose they are."""
+    begin(s)
+    bob = s.agent("bob")
+    for n, (code, reason) in enumerate(((200, "Gone"), (200, "Two"), (200, "Text"), (500, "Gone"), (200, "OK"))):
+        watcher = s.agent(f"watcher{n}")
+        subscribe(watcher, f"g{n}")
+        watcher.reply(watcher.expect("NOTIFY"), code, reason)
+        s.wait_log(f"reply {reason}")
+    s.fence()
+    publish(bob, pidf("a"))
+    for agent in s._agents:
+        if agent.name in ("watcher2", "watcher4"):
+            told(s, agent)
