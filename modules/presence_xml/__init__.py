@@ -62,7 +62,7 @@ class PresenceXml(Module):
                 raise ModuleError("can't bind xcap_client (integrated_xcap_server is not set)")
             db = core.db(self.db_url)
             db.check_version(self.xcap_table, VERSION)
-            rules = Rules(db, self.xcap_table)
+            rules = Rules(db, self.xcap_table, core.clock.now, self._sphere if presence.enable_sphere_check else None)
         add = presence.api.add_event
         if not self.disable_presence:
             add(
@@ -78,6 +78,14 @@ class PresenceXml(Module):
             add(Event("dialog;sla", "application/dialog-info+xml", self.default_expires))
         if not self.disable_xcapdiff:
             add(Event("xcap-diff", "application/xcap-diff+xml", self.default_expires))
+
+    def _sphere(self, user: str, domain: str) -> str | None:
+        """Where somebody is, of what was published last."""
+        try:
+            bodies = self._api.bodies(user, domain, "presence")
+        except DbError:
+            return None
+        return pidf.sphere(bodies[-1]) if bodies else None
 
     def _aggregate(self, user: str, domain: str, bodies: Sequence[str]) -> str:
         if not bodies:

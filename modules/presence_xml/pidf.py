@@ -113,6 +113,17 @@ def _bare(element: Element, parent: Element | None) -> Element:
     return made
 
 
+def sphere(body: str) -> str | None:
+    """Where the presentity says that it is (RFC 4480): an element with a prefix, without which Kamailio sees none."""
+    if ":sphere" not in body:
+        return None
+    try:
+        found = parse(body).root.find("sphere")
+    except BadXml:
+        return None
+    return found.whole_text if found is not None else None
+
+
 def basics(body: str) -> list[str]:
     """The basic status of each tuple."""
     root = parse(body).root

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime
 
 from kamailio_py.db.database import Database
 from kamailio_py.db.errors import DbError
@@ -24,9 +25,14 @@ DECISIONS = {
 class Rules:
     """Documents by presentity."""
 
-    def __init__(self, db: Database, table: str) -> None:
+    def __init__(
+        self, db: Database, table: str, now: Callable[[], float], sphere: Callable[[str, str], str | None] | None
+    ) -> None:
+        """`sphere` tells where a presentity (user, domain) is, None if that is not known; without it nobody asks."""
         self._db = db
         self._table = table
+        self._now = now
+        self._sphere = sphere
 
     def _document(self, user: str, domain: str) -> str:
         """ "" if there is none."""
@@ -65,7 +71,19 @@ class Rules:
             log.err(f"parsing xml file: {error}")
             return None
         uri = f"sip:{watcher}@{watcher_domain}"
-        return next((rule for rule in root.all("rule") if applies(rule, uri, watcher_domain)), None)
+        fit = (rule for rule in root.all("rule") if applies(rule, uri, watcher_domain))
+        return next((rule for rule in fit if self._holds(rule, user, domain)), None)
+
+    def _holds(self, rule: Element, user: str, domain: str) -> bool:
+        """Whether a rule is for this moment and for where the presentity is."""
+        validity = rule.find("validity")
+        if validity is not None and not covers(validity, self._now()):
+            return False
+        wanted = rule.find("sphere")
+        if wanted is None or self._sphere is None:
+            return True
+        sphere = self._sphere(user, domain)
+        return sphere is None or sphere.lower() == wanted.whole_text.lower()
 
 
 def applies(rule: Element, uri: str, domain: str) -> bool:
@@ -79,6 +97,19 @@ def applies(rule: Element, uri: str, domain: str) -> bool:
         many.attributes.get("domain", domain) == domain and not any(_excepted(many, uri, domain))
         for many in identity.all("many")
     )
+
+
+def covers(validity: Element, now: float) -> bool:
+    """Whether one of the times of a rule is now; one that cannot be read never is."""
+    times = zip(validity.all("from"), validity.all("until"), strict=False)
+    try:
+        return any(_seconds(begin) <= now <= _seconds(end) for begin, end in times)
+    except ValueError:
+        return False
+
+
+def _seconds(time: Element) -> float:
+    return datetime.fromisoformat(time.text.strip()).timestamp()
 
 
 def _excepted(many: Element, uri: str, domain: str) -> Iterator[bool]:
