@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.config.arguments import INT, STR
 from kamailio_py.config.host import RouteType
 from kamailio_py.config.program import Entry
-from kamailio_py.config.without_effect import DMQ, NOT_YET
+from kamailio_py.config.without_effect import DMQ
+from kamailio_py.db.database import Database
 from kamailio_py.db.errors import DbError
 from kamailio_py.engine.unique_ids import UniqueIds
 from kamailio_py.log import FACILITIES, get_logger
 from kamailio_py.module import Module, ModuleError, Param, RpcFault, function, pvar, rpc
-from kamailio_py.modules.presence.events import Event, Events, Status
-from kamailio_py.modules.presence.notifier import TIMEOUT, Notifier
+from kamailio_py.modules.presence.events import Event, Events
+from kamailio_py.modules.presence.marks import Marks
+from kamailio_py.modules.presence.notifier import Notifier
+from kamailio_py.modules.presence.notifiers import Notifiers
 from kamailio_py.modules.presence.publications import CachedPublications, Publication, Publications, StoredPublications
 from kamailio_py.modules.presence.publish import Publishing
+from kamailio_py.modules.presence.refreshing import FILES, Refreshing
 from kamailio_py.modules.presence.rows import Rows
 from kamailio_py.modules.presence.subscribe import Subscribing
 from kamailio_py.modules.presence.subscription import Subscription
@@ -41,9 +45,9 @@ log = get_logger("presence")
 EVENT_ROUTE = "presence:notify-reply"
 VERSIONS = {"presentity": 5, "active_watchers": 12, "watchers": 3}
 CACHE_ONLY = 2
+WAITN_TIME, POLL_RATE = 5, 10
+"""Defaults, also in place of what is not above 0."""
 DAY = 86400
-RULES, STATE, FILES = range(3)
-"""Kinds of refreshing watchers."""
 FIELDS: dict[str, Callable[[Subscription, int], int | str]] = {
     "uri": lambda s, expires: s.presentity_uri, "pres_uri": lambda s, expires: s.presentity_uri,
     "expires": lambda s, expires: expires, "sockinfo": lambda s, expires: s.socket_info,
@@ -79,9 +83,9 @@ class Presence(Module):
     watchers_table = Param(str, "watchers")
     clean_period = Param(int, 100)
     db_update_period = Param(int, 100)
-    waitn_time = Param(int, 5, unused=NOT_YET)
-    notifier_poll_rate = Param(int, 10, unused=NOT_YET)
-    notifier_processes = Param(int, 1, unused=NOT_YET)
+    waitn_time = Param(int, WAITN_TIME)
+    notifier_poll_rate = Param(int, POLL_RATE)
+    notifier_processes = Param(int, 1)
     force_delete = Param(int, 0)
     startup_mode = Param(int, 1, unused="publications are looked up in the database, not copied from it")
     expires_offset = Param(int, 0)
@@ -93,9 +97,9 @@ class Presence(Module):
     pres_htable_size = Param(int, 9)
     subs_db_mode = Param(int, WRITE_BACK)
     publ_cache = Param(int, 1)
-    enable_sphere_check = Param(int, 0, unused=NOT_YET)
+    enable_sphere_check = Param(int, 0)
     timeout_rm_subs = Param(int, 1)
-    send_fast_notify = Param(int, 1, unused=NOT_YET)
+    send_fast_notify = Param(int, 1)
     fetch_rows = Param(int, 500)
     db_table_lock_type = Param(int, 1, unused="rows are changed by single statements, which need no lock of a table")
     local_log_level = Param(int, 2)
@@ -150,14 +154,23 @@ class Presence(Module):
         )  # fmt: skip
         self.subscriptions.load(self.now())
         self.watchers = Watchers(db, self.watchers_table)
-        self.notifier = Notifier(self)
+        self.notifier = Notifier(self, self._notifiers(db))
         self.publishing = Publishing(self)
         self.subscribing = Subscribing(self)
+        self.refreshing = Refreshing(self)
         self.reply_route = core.event_route(EVENT_ROUTE)
         if self.clean_period > 0:
             core.register_timer(self.clean, self.clean_period)
         if self.db_update_period > 0:
             core.register_timer(self.update, self.db_update_period)
+
+    def _notifiers(self, db: Database | None) -> Notifiers | None:
+        """The processes that tell what changes, where subscriptions are in the database alone."""
+        if db is None or self.subscriptions.in_memory or self.notifier_processes <= 0:
+            return None
+        rate = self.notifier_poll_rate if self.notifier_poll_rate > 0 else POLL_RATE
+        seconds = self.waitn_time if self.waitn_time > 0 else WAITN_TIME
+        return Notifiers(self, Marks(db, self.active_watchers_table), self.notifier_processes, rate, seconds)
 
     def child_init(self, rank: int) -> None:
         self.unique_id.restart()
@@ -199,8 +212,8 @@ class Presence(Module):
 
     def note(self, ctx: Context, s: Subscription, expires: int, reply: Message | None = None) -> None:
         """Have $subs and $notify_reply speak of this in the run; `expires` are the seconds it lasts."""
-        if self.pres_subs_mode or reply is not None:
-            ctx.note("presence", {}).update(subscription=s, expires=expires, reply=reply)
+        known = {"subscription": s, "expires": expires} if self.pres_subs_mode else {}
+        ctx.note("presence", {}).update(known, reply=reply)
 
     def ended(self, p: Publication, among: list[Publication], event: Event, sender: str = "") -> None:
         """Tell everybody that a publication is there no more; `among` are all that there were."""
@@ -229,8 +242,12 @@ class Presence(Module):
             event = self.events.known.get(s.event)
             if s.expires >= now - self.expires_offset or event is None:
                 continue
-            if self.subscriptions.remove(s):
-                ended = s.told()._replace(status=int(Status.TERMINATED), reason=TIMEOUT)
+            if self.notifier.later is not None:
+                ended = self.subscriptions.change(s, Subscription.ended)
+                if ended is not None:
+                    self.notifier.later.mark(ended)
+            elif self.subscriptions.remove(s):
+                ended = s.told().ended()
                 self.notifier.send(ended, event, body="")
                 self.notifier.watched(ended)
         self.subscriptions.store(self.now())
@@ -265,61 +282,17 @@ class Presence(Module):
 
     @function("pres_refresh_watchers", STR, STR, INT)
     def pres_refresh_watchers(self, ctx: Context, presentity: str, name: str, kind: int) -> int:
-        return 1 if self._refresh(presentity, name, kind) else -1
+        return 1 if self.refreshing.everybody(presentity, name, kind) else -1
 
     @function("pres_refresh_watchers", STR, STR, INT, STR, STR)
     def pres_refresh_files(
         self, ctx: Context, presentity: str, name: str, kind: int, file_uri: str, filename: str
     ) -> int:
-        return 1 if self._refresh(presentity, name, kind) else -1
+        return 1 if self.refreshing.everybody(presentity, name, kind) else -1
 
     @function("pres_update_watchers", STR, STR)
     def pres_update_watchers(self, ctx: Context, presentity: str, name: str) -> int:
-        return 1 if self._decide_again(presentity, name) else -1
-
-    def _refresh(self, presentity: str, name: str, kind: int) -> bool:
-        """Tell the watchers of a presentity, after looking at its rules again if that is what has changed."""
-        event = self.events.known.get(name)
-        if event is None:
-            log.err("wrong event parameter")
-            return False
-        if kind == RULES:
-            return self._decide_again(presentity, name)
-        self.notifier.everybody(presentity, event, ruled=False)
-        return True
-
-    def _decide_again(self, presentity: str, name: str) -> bool:
-        """Look at the rules again and tell those for whom something has changed."""
-        event = self.events.known.get(name)
-        if event is None:
-            log.err(f"event {name} is not registered")
-            return False
-        user, _, domain = presentity.partition(":")[2].partition("@")
-        if event.authorize is None or event.has_rules is None or not event.has_rules(user, domain):
-            log.err("no rules doc found for the user")
-            return False
-        try:
-            for watcher, host, before in self.watchers.of(presentity, name):
-                after = self.watchers.by_rules(presentity, watcher, host, event, before.status)
-                if after != before:
-                    self.watchers.keep(presentity, watcher, host, name, after)
-        except DbError:
-            return False
-        for s in self.subscriptions.of(presentity, name):
-            after = self.watchers.by_rules(presentity, s.watcher_username, s.watcher_domain, event, s.status)
-            if (s.status, s.reason) != (after.status, after.reason):
-                self._changed(s, event, int(after.status), after.reason)
-        return True
-
-    def _changed(self, s: Subscription, event: Event, status: int, reason: str) -> None:
-        """Another decision for a subscription."""
-        became = self.subscriptions.change(s, lambda now: now._replace(status=status, reason=reason).told())
-        if became is None:
-            return
-        if status == Status.TERMINATED:
-            self.subscriptions.remove(became)
-        self.notifier.send(became, event, body="" if status == Status.TERMINATED else None)
-        self.notifier.watched(became)
+        return 1 if self.refreshing.decide(presentity, name) else -1
 
     @pvar("subs", inner=True, index=False)
     def pv_subs(self, inner: Inner) -> Getter:
@@ -329,8 +302,8 @@ class Presence(Module):
             raise ValueError(f"unknown subscription field: {inner.text}")
 
         def get(ctx: Context) -> int | str | None:
-            notes = (ctx.notes or {}).get("presence")
-            return read(notes["subscription"], notes["expires"]) if notes else None
+            notes = (ctx.notes or {}).get("presence") or {}
+            return read(notes["subscription"], notes["expires"]) if "subscription" in notes else None
 
         return get
 
@@ -361,14 +334,14 @@ class Presence(Module):
         if kind == FILES and len(call.scan("*SS")) < 2:
             log.err("empty file uri or name parameters")
             raise RpcFault(500, "No file uri or name parameters")
-        if not self._refresh(presentity, name, kind):
+        if not self.refreshing.everybody(presentity, name, kind):
             raise RpcFault(500, "Execution failed")
         return {}
 
     @rpc("presence.updateWatchers", "", "Looks at the rules of a presentity again: its URI, event.")
     def rpc_update(self, call: Call) -> dict[str, str]:
         presentity, name = self._scanned(call, "SS")
-        if not self._decide_again(presentity, name):
+        if not self.refreshing.decide(presentity, name):
             raise RpcFault(500, "Processing error")
         return {}
 

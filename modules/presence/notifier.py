@@ -14,7 +14,7 @@ from kamailio_py.log import FACILITIES, emit, get_logger
 from kamailio_py.modules.presence import winfo
 from kamailio_py.modules.presence.events import WINFO, Event, Status
 from kamailio_py.modules.presence.publications import Publication
-from kamailio_py.modules.presence.subscription import Subscription
+from kamailio_py.modules.presence.subscription import TIMEOUT, Subscription
 from kamailio_py.script.context import Context
 from kamailio_py.script.xavp import field
 from kamailio_py.sip.errors import BadMessage
@@ -23,6 +23,7 @@ from kamailio_py.sip.uri import Uri
 
 if TYPE_CHECKING:
     from kamailio_py.modules.presence import Presence
+    from kamailio_py.modules.presence.notifiers import Notifiers
     from kamailio_py.modules.tm.transaction import Transaction
 
 log = get_logger("presence")
@@ -30,7 +31,6 @@ log = get_logger("presence")
 CALLBACK = "presence:notify"
 ENDS = (404, 481)
 """Answers after which there is no subscription any more."""
-TIMEOUT = "timeout"
 MAX_FORWARDS = 70
 COPIED = ("via", "from", "to", "call-id", "cseq")
 
@@ -46,11 +46,14 @@ class Shared(NamedTuple):
 class Notifier:
     """See the head of the file."""
 
-    def __init__(self, presence: Presence) -> None:
+    def __init__(self, presence: Presence, later: Notifiers | None) -> None:
+        """What changes is told at once, or `later`; so is the answer to a SUBSCRIBE, without send_fast_notify."""
         self.presence = presence
         self.core = presence.core
         self.tm = presence.core.module("tm").api
         self.tm.callback(CALLBACK, self._answered)
+        self.later = later
+        self.answers_later = None if presence.send_fast_notify else self.later
 
     def body(self, s: Subscription, event: Event, shared: Shared | None = None, ruled: bool = False) -> str:
         """What an active watcher gets to see; of `shared`, if it is known.
@@ -60,15 +63,15 @@ class Notifier:
         """
         if event.name.endswith(WINFO):
             package = event.name.removesuffix(WINFO)
-            watchers = [w for w in self.presence.subscriptions.of(s.presentity_uri, package) if self._lives(w)]
+            watchers = filter(self._lives, self.presence.subscriptions.of(s.presentity_uri, package))
             return winfo.body(s.presentity_uri, package, s.version, watchers, full=True)
         if shared is None:
-            shared = self._shared(s.presentity_uri, event)
+            shared = self.shared(s.presentity_uri, event)
         if shared.body and ruled and event.show is not None:
             return event.show(shared.user, shared.host, s.watcher_username, s.watcher_domain, shared.body)
         return shared.body
 
-    def _shared(self, presentity: str, event: Event, found: list[Publication] | None = None) -> Shared:
+    def shared(self, presentity: str, event: Event, found: list[Publication] | None = None) -> Shared:
         """One document of what is published, or of `found`; empty where there is nothing."""
         try:
             uri = Uri.parse(presentity)
@@ -85,7 +88,7 @@ class Notifier:
         return Shared(uri.user, uri.host, body)
 
     def _lives(self, s: Subscription) -> bool:
-        return s.expires > self.presence.now()
+        return s.status != Status.TERMINATED and s.expires > self.presence.now()
 
     def tell(self, s: Subscription, event: Event, *, shared: Shared | None = None, ruled: bool = False) -> None:
         """Send one NOTIFY, with what is to be seen at this moment."""
@@ -133,6 +136,37 @@ class Notifier:
         """The socket of `udp:127.0.0.1:5060`, None if this server does not have it (any more)."""
         return next((s for s in self.core.sockets if f"{s.proto}:{s.host}:{s.port}" == info), None)
 
+    # who has sent a SUBSCRIBE
+
+    def first(self, s: Subscription, event: Event, *, ruled: bool) -> None:
+        """Tell a new subscriber; where there is the database alone that does not count, as with Kamailio."""
+        if self.answers_later is not None:
+            self.answers_later.mark(s, whole=True)
+        elif self._answers(event):
+            if self.presence.subscriptions.in_memory:
+                self.tell(s, event, ruled=ruled)
+            else:
+                self.send(s, event, ruled=ruled)
+
+    def again(self, s: Subscription, event: Event) -> None:
+        """Tell a subscriber who goes on."""
+        if self.answers_later is not None:
+            self.answers_later.mark(s, whole=True)
+        elif self._answers(event):
+            self.tell(s, event)
+
+    def once(self, s: Subscription, event: Event, *, body: str | None, ruled: bool = False) -> None:
+        """Tell one who is no subscriber: who wants to know the state of the moment, or is refused."""
+        if self.answers_later is not None:
+            if self.presence.subscriptions.put(s):
+                self.answers_later.mark(s)
+        elif self.presence.send_fast_notify or (event.watched and s.reason != TIMEOUT):
+            self.send(s._replace(version=1), event, body=body, ruled=ruled)
+
+    def _answers(self, event: Event) -> bool:
+        """Whether a SUBSCRIBE is followed by a NOTIFY: of packages whose watchers can be watched it always is."""
+        return bool(self.presence.send_fast_notify) or event.watched
+
     # many
 
     def everybody(
@@ -147,14 +181,21 @@ class Notifier:
         """Tell all who may see a presentity; `found` are its publications, should they be other than the stored."""
         shared = None
         for s in self.presence.subscriptions.of(presentity, event.name):
-            if s.is_active and self._lives(s) and (not sender or s.contact != sender):
-                shared = shared or self._shared(presentity, event, found)
+            if not self._lives(s) or (sender and s.contact == sender):
+                continue
+            if self.later is not None:
+                self.later.mark(s)
+            elif s.is_active:
+                shared = shared or self.shared(presentity, event, found)
                 self.tell(s, event, shared=shared, ruled=ruled)
 
     def watched(self, s: Subscription) -> None:
         """Tell those who watch the watchers of a presentity of one that came (or of all, when one has gone)."""
         event = self.presence.events.known.get(s.event + WINFO)
         if event is None:
+            return
+        if self.later is not None:
+            self.later.watched(s, event)
             return
         for other in self.presence.subscriptions.of(s.presentity_uri, event.name):
             told = self.presence.subscriptions.change(other, Subscription.told) if self._lives(other) else None

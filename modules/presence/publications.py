@@ -93,8 +93,9 @@ class CachedPublications:
         self._order = attrgetter(order)
 
     def of(self, username: str, domain: str, event: str) -> list[Publication]:
-        oldest_first = [Publication(*data) for data in self._rows.of(f"{username}@{domain} {event}")]
-        return sorted(reversed(oldest_first), key=self._order)
+        found = [Publication(*data) for data in self._rows.of(f"{username}@{domain} {event}")]
+        found.reverse()
+        return sorted(found, key=self._order)
 
     def every(self) -> Iterable[Publication]:
         return (Publication(*data) for data in self._rows)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kamailio_py.log import get_logger
 from kamailio_py.modules.presence.events import Event, Status
-from kamailio_py.modules.presence.notifier import TIMEOUT
 from kamailio_py.modules.presence.publish import FAILED, NO_EVENT, Refused
 from kamailio_py.modules.presence.subscription import Subscription
 from kamailio_py.sip.errors import BadMessage
@@ -83,12 +82,13 @@ class Subscribing:
         socket = msg.socket
         assert socket is not None
         agent = msg.header("user-agent") or ""
+        told = 0 if presence.subscriptions.in_memory else 1  # see Notifier.first
         return Subscription(
             presentity_uri=f"sip:{uri.user}@{uri.host}", watcher_username=seen.user, watcher_domain=seen.host,
             to_user=to.user, to_domain=to.host, event=event.name, event_id="", to_tag=msg.to.tag,
             from_tag=msg.from_.tag, callid=msg.call_id, local_cseq=0, remote_cseq=int(msg.cseq_number),
             contact=contacts[0].uri, record_route=", ".join(msg.headers("record-route")),
-            expires=presence.now() + expires, status=Status.ACTIVE, reason="", version=0,
+            expires=presence.now() + expires, status=Status.ACTIVE, reason="", version=told,
             socket_info=f"{socket.proto}:{socket.host}:{socket.port}", local_contact=presence.local_contact(socket),
             from_user=from_.user, from_domain=from_.host, flags=0, user_agent=agent[:LONGEST_AGENT],
         )  # fmt: skip
@@ -110,15 +110,11 @@ class Subscribing:
         s = asked._replace(to_tag=to_tag, status=int(decision.status), reason=decision.reason)
         if not expires:
             self._accept(ctx, s, expires)
-            shown = s.is_active
-            presence.notifier.send(
-                s._replace(status=int(Status.TERMINATED), reason=TIMEOUT), event,
-                body=None if shown else "", ruled=ruled,
-            )  # fmt: skip
+            presence.notifier.once(s.ended(), event, body=None if s.is_active else "", ruled=ruled)
             return
         if s.status == Status.TERMINATED:
             self._accept(ctx, s, expires)
-            presence.notifier.send(s, event, body="")
+            presence.notifier.once(s, event, body="")
             return
         if presence.delete_same_subs:
             self._replaced(s)
@@ -126,7 +122,7 @@ class Subscribing:
             raise Refused(*FAILED)
         self._accept(ctx, s, expires)
         presence.notifier.watched(s)
-        presence.notifier.tell(s, event, ruled=ruled)
+        presence.notifier.first(s, event, ruled=ruled)
 
     def _replaced(self, s: Subscription) -> None:
         """Take out older ones of the same watcher at the same place."""
@@ -137,26 +133,38 @@ class Subscribing:
     def _again(self, ctx: Context, event: Event, asked: Subscription, expires: int) -> None:
         presence = self.presence
         s = presence.subscriptions.find(asked)
-        if s is None or s.event != event.name:
+        if s is None or s.event != event.name or s.status == Status.TERMINATED:
             raise Refused(*NO_DIALOG)
         if asked.remote_cseq <= s.remote_cseq:
             log.err(f"wrong sequence number;received: {asked.remote_cseq} - stored: {s.remote_cseq}")
             raise Refused(*OLD)
         fields = {name: getattr(asked, name) for name in ("remote_cseq", "contact", "expires")}
         if not expires:
-            told = presence.subscriptions.change(s, lambda now: now._replace(**fields).told())
-            if told is None or not presence.subscriptions.remove(s):
-                raise Refused(*NO_DIALOG)
-            self._accept(ctx, told, expires)
-            ended = told._replace(status=int(Status.TERMINATED), reason=TIMEOUT)
-            presence.notifier.watched(ended)
-            presence.notifier.send(ended, event, body=None if s.is_active else "")
+            self._end(ctx, event, s, fields)
             return
         became = presence.subscriptions.change(s, lambda now: now._replace(**fields))
         if became is None:
             raise Refused(*NO_DIALOG)
         self._accept(ctx, became, expires)
-        presence.notifier.tell(became, event)
+        presence.notifier.watched(became)
+        presence.notifier.again(became, event)
+
+    def _end(self, ctx: Context, event: Event, s: Subscription, fields: dict[str, Any]) -> None:
+        subscriptions, notifier = self.presence.subscriptions, self.presence.notifier
+        later = notifier.answers_later
+        if later is not None:
+            ended = subscriptions.change(s, lambda now: now._replace(**fields).ended())
+        else:
+            told = subscriptions.change(s, lambda now: now._replace(**fields).told())
+            ended = told.ended() if told is not None and subscriptions.remove(s) else None
+        if ended is None:
+            raise Refused(*NO_DIALOG)
+        self._accept(ctx, ended._replace(status=s.status, reason=s.reason), 0)
+        notifier.watched(ended)
+        if later is not None:
+            later.mark(ended)
+        else:
+            notifier.send(ended, event, body=None if s.is_active else "")
 
     def _accept(self, ctx: Context, s: Subscription, expires: int) -> None:
         self.presence.note(ctx, s, expires)

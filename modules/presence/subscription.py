@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 from kamailio_py.modules.presence.events import Status
 
+TIMEOUT = "timeout"
+"""Why a subscription has ended that was not taken away."""
+
 
 class Subscription(NamedTuple):
     """The names are those of the table active_watchers."""
@@ -48,12 +51,24 @@ class Subscription(NamedTuple):
     def is_active(self) -> bool:
         return self.status == Status.ACTIVE and not self.reason
 
+    def ended(self) -> Subscription:
+        """After its time, or the subscriber's will."""
+        return self._replace(status=int(Status.TERMINATED), reason=TIMEOUT)
+
     def told(self) -> Subscription:
         """After another NOTIFY."""
         return self._replace(local_cseq=self.local_cseq + 1, version=self.version + 1)
 
 
 COLUMNS = Subscription._fields
+DIALOG = ("callid", "to_tag", "from_tag")
+UNMARKED = {"updated": -1, "updated_winfo": -1}
+"""Columns of a new row; more of them in marks.py."""
+
+
+def dialog_of(s: Subscription) -> dict[str, Any]:
+    """What tells its row from the others."""
+    return {name: getattr(s, name) for name in DIALOG}
 
 
 def of_row(row: Mapping[str, Any]) -> Subscription:
@@ -65,4 +80,4 @@ def of_row(row: Mapping[str, Any]) -> Subscription:
 def row_of(s: Subscription) -> dict[str, Any]:
     """The row of the table, with NULL where Kamailio has it."""
     null = {name: getattr(s, name) or None for name in ("event_id", "record_route", "reason")}
-    return {**s._asdict(), **null, "updated": -1, "updated_winfo": -1}
+    return {**s._asdict(), **null}

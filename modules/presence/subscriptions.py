@@ -13,16 +13,11 @@ from kamailio_py.db.database import Database
 from kamailio_py.db.errors import DbError
 from kamailio_py.log import get_logger
 from kamailio_py.modules.presence.rows import Rows
-from kamailio_py.modules.presence.subscription import COLUMNS, Subscription, of_row, row_of
+from kamailio_py.modules.presence.subscription import COLUMNS, DIALOG, UNMARKED, Subscription, dialog_of, of_row, row_of
 
 log = get_logger("presence")
 
 NO_DB, WRITE_THROUGH, WRITE_BACK, DB_ONLY = range(4)
-DIALOG = ("callid", "to_tag", "from_tag")
-
-
-def _dialog(s: Subscription) -> dict[str, Any]:
-    return {name: getattr(s, name) for name in DIALOG}
 
 
 class Subscriptions:
@@ -39,6 +34,7 @@ class Subscriptions:
         self._db = db
         self._table = table
         self._mode = mode if db is not None else NO_DB
+        self.in_memory = self._mode != DB_ONLY
         self._fold = fold
         self._chunk = chunk
         self._stored: dict[str, tuple[Any, ...]] = {}
@@ -62,7 +58,7 @@ class Subscriptions:
                     s = Subscription(*data)
                     written[s.id] = data
                     if self._stored.get(s.id) != data:
-                        self._db.replace(self._table, row_of(s), DIALOG)
+                        self._db.replace(self._table, {**row_of(s), **UNMARKED}, DIALOG)
                 self._db.delete(self._table, [("expires", "<", now)])
         except DbError:
             return  # logged; the next time
@@ -88,7 +84,7 @@ class Subscriptions:
     def find(self, asked: Subscription) -> Subscription | None:
         """That of a dialog; the request-URI within it need not be the presentity's."""
         if self._mode == DB_ONLY:
-            return next(iter(self._query(_dialog(asked))), None)
+            return next(iter(self._query(dialog_of(asked))), None)
         for presentity, event in self._dialogs.of(asked.id):
             return next((s for s in self.of(presentity, event) if s.id == asked.id), None)
         return None
@@ -97,7 +93,7 @@ class Subscriptions:
         """A new one; False when there is no room."""
         if self._mode != DB_ONLY and not self._remember(s):
             return False
-        return self._written(lambda db: db.replace(self._table, row_of(s), DIALOG))
+        return self._written(lambda db: db.replace(self._table, {**row_of(s), **UNMARKED}, DIALOG))
 
     def _remember(self, s: Subscription) -> bool:
         if self._rows.put(self._key_of(s), s.id, tuple(s)):
@@ -110,14 +106,14 @@ class Subscriptions:
     def change(self, s: Subscription, make: Callable[[Subscription], Subscription]) -> Subscription | None:
         """What `make` makes of it as it is now; None if it is gone."""
         if self._mode == DB_ONLY:
-            found = next(iter(self._query(_dialog(s))), None)
+            found = next(iter(self._query(dialog_of(s))), None)
             became = make(found) if found is not None else None
         else:
             data = self._rows.change(self._key_of(s), s.id, lambda data: tuple(make(Subscription(*data))))
             became = Subscription(*data) if data is not None else None
         if became is not None:
             row = row_of(became)
-            self._written(lambda db: db.update(self._table, row, _dialog(s)))
+            self._written(lambda db: db.update(self._table, row, dialog_of(s)))
         return became
 
     def remove(self, s: Subscription) -> bool:
@@ -125,7 +121,7 @@ class Subscriptions:
         there = self._mode == DB_ONLY or self._rows.remove(self._key_of(s), s.id) is not None
         if there and self._mode != DB_ONLY:
             self._dialogs.remove(s.id, "")
-        self._written(lambda db: db.delete(self._table, _dialog(s)), (WRITE_THROUGH, WRITE_BACK, DB_ONLY))
+        self._written(lambda db: db.delete(self._table, dialog_of(s)), (WRITE_THROUGH, WRITE_BACK, DB_ONLY))
         return there
 
     def _written(self, write: Callable[[Database], Any], modes: tuple[int, ...] = (WRITE_THROUGH, DB_ONLY)) -> bool:

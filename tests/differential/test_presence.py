@@ -10,6 +10,7 @@ import json
 import re
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from kamailio_py.db.tables import create_sqlite
@@ -45,13 +46,13 @@ def database(directory: Path) -> None:
     create_sqlite(str(directory / "presence.db"))
 
 
-def made(name: str, params: str = "", cfg: str = "") -> Room:
+def made(name: str, params: str = "", cfg: str = "", prepare: Callable[[Path], None] = database) -> Room:
     return Room(
         name,
         modules="db_sqlite jsonrpcs presence presence_xml",
         params='modparam("presence|presence_xml", "db_url", "sqlite:///@DIR@/presence.db")\n' + params,
         cfg=CFG + cfg,
-        prepare=database,
+        prepare=prepare,
     )
 
 
@@ -293,7 +294,10 @@ def test_watching(s: Scene) -> None:
     subscribe(carol, "w3")
     told(s, carol)
     told(s, bob)
-    subscribe(alice, "w2", tag=tag, cseq=2, expires=0)
+    subscribe(alice, "w2", tag=tag, cseq=2)
+    told(s, alice)
+    told(s, bob)
+    subscribe(alice, "w2", tag=tag, cseq=3, expires=0)
     told(s, alice)
     told(s, bob)
 
@@ -338,6 +342,7 @@ ALL = "<pr:provide-services><pr:all-services/></pr:provide-services>"
 
 
 def rule(s: Scene, user: str, what: str, who: str = "alice", transformations: str = ALL) -> None:
+    s.fence()  # the database is for one writer at a time
     with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
         connection.execute("delete from xcap where username = ?", (user,))
         document = RULES.format(who=who, what=what, transformations=transformations).encode()
@@ -409,6 +414,7 @@ def test_forgotten(s: Scene) -> None:
 
 def unknown(s: Scene, user: str) -> None:
     """Forget who was let see a presentity."""
+    s.fence()  # the database is for one writer at a time
     with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
         connection.execute("delete from watchers where presentity_uri = ?", (f"sip:{user}@127.0.0.1",))
 
@@ -616,23 +622,174 @@ alone = made(
     """
 modparam("presence_xml", "force_active", 1)
 modparam("presence", "subs_db_mode", 3)
+modparam("presence", "waitn_time", 1)
+modparam("presence", "notifier_processes", 2)
+""",
+)
+alone_later = made(
+    "presence_db_only_later",
+    """
+modparam("presence_xml", "integrated_xcap_server", 1)
+modparam("presence", "subs_db_mode", 3)
+modparam("presence", "waitn_time", 1)
+modparam("presence", "notifier_poll_rate", 5)
+modparam("presence", "send_fast_notify", 0)
+modparam("presence", "db_update_period", 1)
+""",
+)
+alone_at_once = made(
+    "presence_db_only_at_once",
+    """
+modparam("presence_xml", "force_active", 1)
+modparam("presence", "subs_db_mode", 3)
+modparam("presence", "notifier_processes", 0)
+""",
+)
+ruled_slow = made(
+    "presence_ruled_slow",
+    """
+modparam("presence_xml", "integrated_xcap_server", 1)
+modparam("presence", "send_fast_notify", 0)
 """,
 )
 
 
-@alone.case("route[db_only] { route(PRESENCE); }", differs="real Kamailio counts CSeq only for some of the NOTIFYs")
+def answer_all(s: Scene, seconds: float = 0.1) -> None:
+    """Answer every NOTIFY that comes meanwhile."""
+    s.fence()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        for agent in s._agents:
+            agent.listen(0.02)
+            for message in [one for one in agent._unread if one.method == "NOTIFY" and not one.status]:
+                agent._unread.remove(message)
+                agent.reply(message, 200)
+
+
+ROUNDS = 1.2
+"""A little more than waitn_time."""
+
+
+@alone.case("route[db_only] { route(PRESENCE); }")
 def test_db_only(s: Scene) -> None:
-    """Subscriptions in the database alone."""
+    """Subscriptions in the database alone: a SUBSCRIBE is answered at once, what changes is told by a notifier."""
     begin(s)
     alice, bob = s.agents("alice", "bob")
     tag = subscribe(alice, "d1")
     told(s, alice, 60)
-    publish(bob, pidf("a"))
-    assert "<basic>open" in told(s, alice).body
-    rows(s, "select callid from active_watchers")
+    etag = publish(bob, pidf("a"))
+    for tuple_ in "bcd":
+        etag = publish(bob, pidf(tuple_), tag=etag)
+    answer_all(s, ROUNDS)
+    rows(s, "select callid, updated, updated_winfo, local_cseq, version from active_watchers where callid = 'd1'")
+    subscribe(alice, "d1", tag=tag, cseq=2)
+    told(s, alice, 60)
+    publish(bob, tag=etag, expires=0)
+    answer_all(s, ROUNDS)
+    subscribe(alice, "d2", expires=0)
+    told(s, alice)
+    subscribe(alice, "d1", tag=tag, cseq=3, expires=0)
+    told(s, alice)
+    rows(s, "select count(*) from active_watchers where presentity_uri like '%db_only%'")
+    asked_processes(s)
+
+
+def asked_processes(s: Scene) -> None:
+    ask = Datagrams(s.server.directory / "run" / "kamailio_rpc.sock")
+    s.note(str([one["DSC"] for one in ask("core.psx") if "PRESENCE" in one["DSC"]]))
+    ask.close()
+
+
+@alone_at_once.case("route[db_at_once] { route(PRESENCE); }")
+def test_db_at_once(s: Scene) -> None:
+    """Without notifier processes all is told at once."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    tag = subscribe(alice, "d1")
+    told(s, alice, 60)
+    etag = publish(bob, pidf("a"))
+    told(s, alice)
+    publish(bob, pidf("b"), tag=etag)
+    told(s, alice)
     subscribe(alice, "d1", tag=tag, cseq=2, expires=0)
-    assert told(s, alice).first("Subscription-State") == "terminated;reason=timeout"
-    rows(s, "select count(*) from active_watchers")
+    told(s, alice)
+    asked_processes(s)
+
+
+@alone_later.case("route[db_later] { route(PRESENCE); }")
+def test_db_later(s: Scene) -> None:
+    """Without send_fast_notify notifiers also answer SUBSCRIBE, and tell who watches the watchers."""
+    begin(s)
+    s.mask(r"(?<=;branch=)[^\r\n]+")  # who is told first is anybody's guess
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    rule(s, "db_later", "allow", transformations="<pr:provide-services/>")
+    wtag = subscribe(bob, "w1", event="presence.winfo")
+    answer_all(s, ROUNDS)
+    subscribe(alice, "l1")
+    answer_all(s, ROUNDS)
+    publish(bob, pidf("a"))
+    subscribe(carol, "l2")
+    answer_all(s, ROUNDS)
+    rule(s, "db_later", "block")
+    asked(s, "presence.updateWatchers sip:db_later@127.0.0.1 presence")
+    subscribe(bob, "w1", tag=wtag, cseq=2, expires=0, event="presence.winfo")
+    subscribe(carol, "l3", expires=0)
+    answer_all(s, ROUNDS + 0.5)
+    rows(s, "select callid, updated, local_cseq, version from active_watchers where presentity_uri like '%db_later%'")
+
+
+@ruled_slow.case("route[slowly] { route(PRESENCE); }")
+def test_slowly(s: Scene) -> None:
+    """send_fast_notify 0: what a SUBSCRIBE is followed by, of a package whose watchers are watched and of others."""
+    begin(s)
+    alice, bob, carol = s.agents("alice", "bob", "carol")
+    rule(s, "slowly", "allow")
+    steps: list[tuple[Agent, str, str]] = [
+        (bob, "s1", "presence.winfo"), (alice, "s2", "presence"), (carol, "s3", "xcap-diff"),
+    ]  # fmt: skip
+    tags = {}
+    for agent, call_id, event in steps:
+        tags[call_id] = subscribe(agent, call_id, event=event)
+        answer_all(s)
+    for agent, call_id, event in steps:
+        subscribe(agent, call_id, event=event, tag=tags[call_id], cseq=2)
+        answer_all(s)
+        subscribe(agent, f"{call_id}-fetch", event=event, expires=0)
+        answer_all(s)
+    publish(bob, pidf("a"))
+    answer_all(s)
+    publish(bob, pidf("a"), headers="Event: xcap-diff")
+    answer_all(s)
+    for agent, call_id, event in reversed(steps):
+        subscribe(agent, call_id, event=event, tag=tags[call_id], cseq=3, expires=0)
+        answer_all(s)
+
+
+@ruled_slow.case("route[refused_slowly] { route(PRESENCE); }")
+def test_refused_slowly(s: Scene) -> None:
+    begin(s)
+    alice = s.agent("alice")
+    rule(s, "refused_slowly", "block")
+    subscribe(alice, "r1")
+    answer_all(s)
+
+
+def with_watchers(directory: Path) -> None:
+    """The database, with a subscriber to each of five presentities."""
+    database(directory)
+    columns = (
+        "presentity_uri, watcher_username, watcher_domain, to_user, to_domain, event, to_tag, from_tag, callid, "
+        "local_cseq, remote_cseq, contact, expires, status, version, socket_info, local_contact, from_user, "
+        "from_domain, updated, updated_winfo"
+    )
+    with contextlib.closing(sqlite3.connect(directory / "presence.db")) as connection:
+        for number in range(5):
+            connection.execute(
+                f"insert into active_watchers ({columns}) values (?, 'alice', 'example.test', 'u', 'x', 'presence', ?, "
+                "'f', ?, 1, 1, 'sip:alice@127.0.0.1:9', ?, 1, 1, '', 'sip:x', 'alice', 'example.test', -1, -1)",
+                (f"sip:kept{number}@127.0.0.1", f"t{number}", f"kept{number}", int(time.time()) + 600),
+            )
+        connection.commit()
 
 
 told_by_script = made(
@@ -641,17 +798,37 @@ told_by_script = made(
 modparam("presence_xml", "force_active", 1)
 modparam("presence", "xavp_cfg", "pres")
 modparam("presence", "retrieve_order", 1)
-modparam("presence", "fetch_rows", 1)
+modparam("presence", "fetch_rows", 2)
+modparam("presence", "pres_subs_mode", 0)
 """,
     """
 event_route[presence:notify-reply] {
-    xlog("L_NOTICE", "reply $notify_reply($rr) $xavp(pres=>priority)\\n");
+    xlog("L_NOTICE", "reply $notify_reply($rr) $xavp(pres=>priority) $subs(callid) $subs(expires)\\n");
     if ($notify_reply($rr) =~ "Gone") { $xavp(pres=>delete_subscription) = 1; }
     if ($notify_reply($rr) =~ "Two") { $xavp(pres=>delete_subscription) = 2; }
     if ($notify_reply($rr) =~ "Text") { $xavp(pres=>delete_subscription) = "1"; }
 }
 """,
+    with_watchers,
 )
+
+
+@told_by_script.case("""
+route[fetched] {
+    $var(i) = 0;
+    while ($var(i) < 6) {
+        $var(r) = pres_has_subscribers("sip:kept$var(i)@127.0.0.1", "presence");
+        xlog("L_NOTICE", "$var(i) $var(r)\\n");
+        $var(i) = $var(i) + 1;
+    }
+    sl_send_reply("200", "OK");
+}
+""")
+def test_fetched(s: Scene) -> None:
+    """All subscribers are read when the server starts, two rows at a time."""
+    alice = s.agent("alice")
+    alice.request("OPTIONS")
+    alice.expect(200)
 
 
 @told_by_script.case("""
@@ -699,3 +876,97 @@ def test_dismissed(s: Scene) -> None:
     for agent in s._agents:
         if agent.name in ("watcher2", "watcher4"):
             told(s, agent)
+
+
+def rule_with(s: Scene, user: str, conditions: str) -> None:
+    """A rule that lets alice see somebody, under more conditions."""
+    rule(s, user, "allow")
+    with sqlite3.connect(s.server.directory / "presence.db", timeout=10) as connection:
+        connection.execute(
+            "update xcap set doc = replace(doc, '</identity>', '</identity>' || ?) where username = ?",
+            (conditions, user),
+        )
+
+
+def seen(s: Scene, alice: Agent, user: str, call_id: str) -> None:
+    """Note what the rules of this moment make of a new watcher."""
+    unknown(s, user)
+    tag = subscribe(alice, call_id)
+    told(s, alice)
+    subscribe(alice, call_id, tag=tag, cseq=2, expires=0)
+    told(s, alice)
+
+
+TIMES = (
+    "<from>2003-12-24T17:00:00+01:00</from><until>2004-12-24T19:00:00+01:00</until>",
+    "<from>2003-12-24T17:00:00+01:00</from><until>2044-12-24T19:00:00+01:00</until>",
+    "<from>2043-12-24T17:00:00+01:00</from><until>2044-12-24T19:00:00+01:00</until>",
+    "<from>2003-12-24T17:00:00Z</from><until>2044-12-24T19:00:00Z</until>",
+    "<from>2003-12-24T17:00:00+01:00</from>",
+    "",
+    "<from>2003-12-24T17:00:00+01:00</from><until>2004-12-24T19:00:00+01:00</until>\n"
+    "<from>2013-12-24T17:00:00+01:00</from><until>2044-12-24T19:00:00+01:00</until>",
+    "<from>x</from><until>y</until>",
+)
+SPHERES = (
+    ("home", "<r:sphere>home</r:sphere>"),
+    ("home", "<r:sphere>work</r:sphere>"),
+    ("home", "<person><r:sphere>HOME</r:sphere></person>"),
+    ("home", "<r:sphere>homework</r:sphere>"),
+    ("home", "<r:sphere> home </r:sphere>"),
+    ("home", "<r:sphere><home/></r:sphere>"),
+    ("home", "<sphere>work</sphere>"),
+    ("home", "<r:sphere>work</r:sphere><r:sphere>home</r:sphere>"),
+    ("home</sphere><sphere>work", "<r:sphere>work</r:sphere>"),
+    ("<a>home</a>", "<r:sphere>home</r:sphere>"),
+    ("", "<r:sphere>home</r:sphere>"),
+    ("home", ""),
+)
+spheres = made(
+    "presence_spheres",
+    """
+modparam("presence_xml", "integrated_xcap_server", 1)
+modparam("presence", "enable_sphere_check", 1)
+modparam("presence", "publ_cache", 0)
+""",
+)
+
+
+def document(sphere: str) -> str:
+    return pidf("a").replace("</presence>", f"{sphere}</presence>").replace(
+        "<presence ", '<presence xmlns:r="urn:ietf:params:xml:ns:pidf:rpid" '
+    )  # fmt: skip
+
+
+@ruled.case("route[valid] { route(PRESENCE); }")
+def test_valid(s: Scene) -> None:
+    """Rules for some time; without enable_sphere_check the sphere is no condition."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    for number, times in enumerate(TIMES):
+        rule_with(s, "valid", f"<validity>{times}</validity>")
+        seen(s, alice, "valid", f"v{number}")
+    publish(bob, document("<r:sphere>work</r:sphere>"))
+    rule_with(s, "valid", "<sphere>home</sphere>")
+    seen(s, alice, "valid", "v")
+
+
+@spheres.case("route[sphere] { route(PRESENCE); }")
+def test_sphere(s: Scene) -> None:
+    """Rules for where somebody is, says the document that was published last."""
+    begin(s)
+    alice, bob = s.agents("alice", "bob")
+    for number, (wanted, sphere) in enumerate(SPHERES):
+        rule_with(s, "sphere", f"<sphere>{wanted}</sphere>")
+        tag = publish(bob, document(sphere))
+        seen(s, alice, "sphere", f"s{number}")
+        publish(bob, tag=tag, expires=0)
+    rule_with(s, "sphere", "<sphere>home</sphere>")
+    publish(bob, document("<r:sphere>work</r:sphere>"))
+    time.sleep(1.1)  # the order is that of whole seconds
+    tag = publish(bob, document("<r:sphere>home</r:sphere>"))
+    seen(s, alice, "sphere", "two")
+    subscribe(alice, "moved")
+    told(s, alice)
+    publish(bob, document("<r:sphere>work</r:sphere>"), tag=tag)
+    told(s, alice)

@@ -95,7 +95,12 @@ def notifies(sent: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "params", ["", 'modparam("presence", "publ_cache", 2)\nmodparam("presence", "subs_db_mode", 3)']
+    "params",
+    [
+        "",
+        'modparam("presence", "publ_cache", 2)\nmodparam("presence", "subs_db_mode", 3)\n'
+        'modparam("presence", "notifier_processes", 0)',
+    ],
 )
 def test_a_watcher_is_told(start: Any, params: str) -> None:
     server = start(params)
@@ -108,6 +113,78 @@ def test_a_watcher_is_told(start: Any, params: str) -> None:
     assert invoke(server.core, "presence.refreshWatchers", "sip:bob@127.0.0.1", "presence", 1) == [{}]
     with pytest.raises(RpcFault, match="Not enough parameters"):
         invoke(server.core, "presence.refreshWatchers", "sip:bob@127.0.0.1")
+
+
+LATER = """
+modparam("presence", "subs_db_mode", 3)
+modparam("presence", "waitn_time", 1)
+modparam("presence", "notifier_poll_rate", 2)
+modparam("presence", "notifier_processes", 2)
+"""
+
+
+def rounds(server: Local) -> list[str]:
+    """What the notifier processes send in all their rounds."""
+    before = len(server.sent)
+    for number in range(4):
+        server.core.module("presence").notifier.later.round(number)
+    return [text for text, _ in server.sent[before:]]
+
+
+@pytest.mark.parametrize("fast", [0, 1])
+def test_notifier_processes_tell_what_has_changed(start: Any, fast: int) -> None:
+    """Several changes at once; a SUBSCRIBE is answered at once only with send_fast_notify."""
+    server = start(f'{LATER}modparam("presence", "send_fast_notify", {fast})')
+    assert [one.description for one in server.core.processes] == ["PRESENCE NOTIFIER 0", "PRESENCE NOTIFIER 1"]
+    answer, *told = subscribe(server)
+    told += rounds(server)
+    assert [re.findall(r"CSeq: (\d+) NOTIFY", text) for text in told] == [["1" if fast else "2"]]
+    ok(server, told[0])
+    assert rounds(server) == []
+    assert notifies(publish(server, 1) + publish(server, 2, id="b")) == []
+    [both] = rounds(server)
+    assert 'id="a"' in both
+    assert 'id="b"' in both
+    ok(server, both)
+    tag = re.findall(r"To: .*;tag=(\S+)", answer)[0]
+    answer, *told = subscribe(server, 2, "Expires: 0", to=f";tag={tag}")
+    told += rounds(server)
+    assert [re.findall(r"Subscription-State: (.*)\r", text) for text in told] == [["terminated;reason=timeout"]]
+    assert subscribe(server, 3, to=f";tag={tag}")[0].startswith("SIP/2.0 481")
+
+
+def test_what_is_over_is_told_later(start: Any) -> None:
+    server = start(f'{LATER}modparam("presence", "db_update_period", 1)')
+    subscribe(server, headers="Expires: 2")
+    server.advance(5.0)
+    [told] = rounds(server)
+    assert "terminated;reason=timeout" in told
+    assert server.inject(request("OPTIONS", 1, "X: y"))[0].startswith("SIP/2.0 200 is -1")
+
+
+def test_watchers_of_watchers_are_told_later(start: Any) -> None:
+    """All watchers at the beginning and when one has gone, else those that are new, and each of those once."""
+    server = start(f'{LATER}modparam("presence", "send_fast_notify", 0)')
+    winfo = "Event: presence.winfo\nExpires: 60"
+    server.inject(request("SUBSCRIBE", 1, winfo).replace("Call-ID: SUBSCRIBE", "Call-ID: winfo"))
+    answer = subscribe(server)[0]
+    full, told = sorted(rounds(server), key=lambda text: "winfo" not in text)
+    assert 'state="full"' in full
+    assert 'id="SUBSCRIBE"' in full
+    ok(server, full)
+    ok(server, told)
+    tag = re.findall(r"To: .*;tag=(\S+)", answer)[0]
+    subscribe(server, 2, to=f";tag={tag}")
+    partial = next(text for text in rounds(server) if "watcherinfo" in text)
+    assert 'state="partial"' in partial
+    assert 'id="SUBSCRIBE"' in partial
+    server.inject(request("SUBSCRIBE", 3, "Event: presence\nExpires: 60").replace("Call-ID: SUB", "Call-ID: OTHER"))
+    partial = next(text for text in rounds(server) if "watcherinfo" in text)
+    assert re.findall(r'watcher id="(\w+)"', partial) == ["OTHERSCRIBE"]
+    subscribe(server, 3, "Expires: 0", to=f";tag={tag}")
+    full = next(text for text in rounds(server) if "watcherinfo" in text)
+    assert 'state="full"' in full
+    assert re.findall(r'watcher id="(\w+)"', full) == ["OTHERSCRIBE"]
 
 
 def test_what_is_over_is_told(start: Any) -> None:
