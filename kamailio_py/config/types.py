@@ -126,7 +126,8 @@ def constant(e: nodes.Expression) -> int | str | None:
 
 
 def number_of(value: int | str) -> int | None:
-    """The number that a constant is in an int context; None when it is none."""
+    """The number that a value is as a whole in an int context, None when it is none or too large; a sign alone is 0, as
+    in Kamailio."""
     if isinstance(value, int):
         return value
     if not value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from kamailio_py.config.types import number_of
 from kamailio_py.log import get_logger
 from kamailio_py.script.context import Context
 from kamailio_py.script.control import ScriptExit
@@ -22,29 +23,13 @@ class ExpressionError(Exception):
     """An expression that has no value (a division by 0); the statement it stands in fails."""
 
 
-def number_in(text: str) -> int | None:
-    """The number that a text is as a whole, None when it is none or too large; a sign alone is 0, as in Kamailio."""
-    sign, digits = (text[0], text[1:]) if text[0] in "+-" else ("", text)
-    if digits.isdigit() and digits.isascii():
-        number = int(text)
-        return number if -0x80000000 <= number <= 0x7FFFFFFF else None
-    if not digits:
-        return 0
-    if not sign and digits[:2] in ("0x", "0X") and len(digits) <= 10:
-        try:
-            return wrap32(int(digits[2:], 16))
-        except ValueError:
-            return None
-    return None
-
-
 def to_int(value: Value, place: str = "") -> int:
     """The int of any value, with Kamailio's warnings for a string that is none."""
     if value.__class__ is int:
         return value
     if not value:
         return 0
-    number = number_in(value)  # type: ignore[arg-type]
+    number = number_of(value)
     if number is None:
         log.warn(f'automatic string to int conversion for "{value}" failed')
         log.warn(f"rval expression conversion to int failed ({place})")

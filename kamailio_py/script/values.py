@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from kamailio_py.config.types import wrap32
+
 Value = int | str | None
-
-
-def wrap32(number: int) -> int:
-    """`number` as a C int holds it."""
-    return ((number + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
 def parse_int(text: str, hexadecimal: bool = True) -> int | None:

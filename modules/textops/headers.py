@@ -42,6 +42,12 @@ def readable(msg: Message) -> bool:
     return True
 
 
+def chosen(msg: Message, name: str, flags: str) -> list[int]:
+    """Indexes of the headers of a name: all, with `f` the first, with `l` the last."""
+    found = msg.indexes(name)
+    return found[:1] if flags[:1] == "f" else found[-1:] if flags[:1] == "l" else found
+
+
 def remove(msg: Message, indexes: list[int]) -> int:
     """Take out the headers with these indexes; 1, or -1 if there are none."""
     for i in indexes:
@@ -193,9 +199,4 @@ class Headers:
         msg = ctx.msg
         if not readable(msg):
             return -1
-        found = msg.indexes(name)
-        if flags[:1] == "f":
-            found = found[:1]
-        elif flags[:1] == "l":
-            found = found[-1:]
-        return 1 if any(pattern.search(msg.raw_value(i)) for i in found) else -1
+        return 1 if any(pattern.search(msg.raw_value(i)) for i in chosen(msg, name, flags)) else -1

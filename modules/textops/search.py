@@ -13,7 +13,7 @@ from kamailio_py.script.regex import compile_posix
 from kamailio_py.sip.errors import BadMessage, BadUri
 from kamailio_py.sip.uri import with_user
 
-from .headers import HNAME, readable
+from .headers import HNAME, chosen, readable
 from .subst import Subst, checked
 
 if TYPE_CHECKING:
@@ -195,12 +195,7 @@ class Search:
         msg = ctx.msg
         if not readable(msg):
             return -1
-        found = msg.indexes(name)
-        if flags[:1] == "f":
-            found = found[:1]
-        elif flags[:1] == "l":
-            found = found[-1:]
-        results = [self._substitute(ctx, *msg.value_span(i), expression) for i in found]
+        results = [self._substitute(ctx, *msg.value_span(i), expression) for i in chosen(msg, name, flags)]
         return 1 if 1 in results else -1
 
     @function("subst_uri", EXPRESSION, routes=NOT_EVENTS)
