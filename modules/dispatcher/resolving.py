@@ -74,7 +74,7 @@ class Resolving:
         if found is None:
             log.warn(f"could not resolve {one.host} (skipping)")
         elif found[1:] != one.place[1:]:
-            sets.set_places({one.offset: found._replace(host=one.place.host)})
+            sets.set_places({one.key: found._replace(host=one.place.host)})
         return found
 
     def refresh(self, sets: Sets) -> None:
@@ -87,5 +87,5 @@ class Resolving:
             if place is None:
                 log.err(f"could not resolve {one.host}")
             else:
-                found[one.offset] = place
+                found[one.key] = place
         sets.set_places(found, when=int(self.core.clock.now() * 1_000_000))

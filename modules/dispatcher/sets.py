@@ -97,6 +97,16 @@ class Destination:
         self.weight = _percent(self.named.get("weight"))
         self.rweight = _percent(self.named.get("rweight"))
 
+    @property
+    def key(self) -> tuple[int, str]:
+        """It for `Sets.set_places`; one of another list, in whose place it lies, has another."""
+        return self.offset, self.uri
+
+    def data(self, places: dict[tuple[int, str], Place]) -> tuple[Any, ...]:
+        """Plain data, for Destination(*data); where `places` says so, elsewhere."""
+        place = places.get(self.key, self.place)
+        return self.uri, self.priority, self.attrs, tuple(place), self.resolvable, self.offset
+
 
 class DestinationSet:
     """One set: its destinations, the first choice first."""
@@ -298,15 +308,21 @@ class Sets:
         return True
 
     def _put(self, block: int) -> None:
+        """Put a new list into force, and free the states of the old one; the lock is held."""
         before = [one.offset for dests in self.sets.values() for one in dests.destinations]
         before += [dests.offset for dests in self.sets.values()]
-        old = self.u64[(self._head + Head.data) >> 3]
-        self.u64[(self._head + Head.data) >> 3] = block
+        self._swap(block)
+        for offset in before:
+            self._arena.free(offset)
+
+    def _swap(self, block: int) -> None:
+        """Put a block in the place of the one that was there; the lock is held."""
+        word = (self._head + Head.data) >> 3
+        old, self.u64[word] = self.u64[word], block
         self.u64[(self._head + Head.version) >> 3] += 1
         self._read()
-        for offset in [*before, old]:
-            if offset:
-                self._arena.free(offset)
+        if old:
+            self._arena.free(old)
 
     def _weights(self, members: list[Entry]) -> list[int]:
         """The hundred slots of the weights, in an order by chance; [] if there are none."""
@@ -320,21 +336,18 @@ class Sets:
         self._core.random.shuffle(slots)
         return slots
 
-    def set_places(self, places: dict[int, Place], when: int = 0) -> None:
-        """Put destinations, by the offsets of their states, elsewhere; `when` the timer has found that out, or 0."""
-        with self:
-            old = self.u64[(self._head + Head.data) >> 3]
-            data = marshal.loads(self._arena.load(old)) if old else []
+    def set_places(self, places: dict[tuple[int, str], Place], when: int = 0) -> None:
+        """Put destinations, by their keys, elsewhere; `when` the timer has found that out, or 0."""
+        with self as sets:
+            moved = False
+            for one in (one for dests in sets.values() for one in dests.destinations if one.key in places):
+                moved |= places[one.key] != one.place
+                if when:
+                    self.u64[(one.offset + DestinationState.resolved) >> 3] = when
             fresh = [
-                (number, offset, weights, [(*one[:3], tuple(places.get(one[5], one[3])), *one[4:]) for one in ones])
-                for number, offset, weights, ones in data
+                (dests.id, dests.offset, dests.weights, [one.data(places) for one in dests.destinations])
+                for dests in sets.values()
             ]
-            if when:
-                for offset in (one[5] for _, _, _, ones in data for one in ones if one[5] in places):
-                    self.u64[(offset + DestinationState.resolved) >> 3] = when
-            block = self._arena.store(marshal.dumps(fresh), self._lists) if fresh != data else 0
+            block = self._arena.store(marshal.dumps(fresh), self._lists) if moved else 0
             if block:
-                self.u64[(self._head + Head.data) >> 3] = block
-                self.u64[(self._head + Head.version) >> 3] += 1
-                self._read()
-                self._arena.free(old)
+                self._swap(block)
