@@ -6,7 +6,6 @@ as "Sia". Requests without a body mostly have no Content-Length, which needs `tc
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, STR
@@ -15,7 +14,6 @@ from kamailio_py.config.without_effect import KEMI
 from kamailio_py.engine import http
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, function, pvar
-from kamailio_py.script.regex import compile_posix
 from kamailio_py.script.transformations.base import members, on_text
 from kamailio_py.sip.message import Message
 
@@ -78,24 +76,12 @@ class Xhttp(Module):
         if self.core.module("sl") is None:
             raise ModuleError("cannot bind to SL API")
         self._entry = entry
-        self._match = self._pattern("url_match", self.url_match)
-        self._skip = self._pattern("url_skip", self.url_skip)
+        self._wanted = http.Wanted(self.url_match, self.url_skip)
         self.core.not_sip.append(self.request)
-
-    @staticmethod
-    def _pattern(name: str, text: str) -> re.Pattern[str] | None:
-        try:
-            return compile_posix(text) if text else None
-        except ValueError:
-            raise ModuleError(f"bad regular expression in {name} [{text}]") from None
 
     def request(self, msg: Message) -> bool | None:
         """Run the event route for an HTTP request; None if it is none, or not one of those that are wanted."""
-        if not http.is_http(msg) or msg.socket is None:
-            return None
-        if self._skip is not None and self._skip.search(msg.ruri):
-            return None
-        if self._match is not None and not self._match.search(msg.ruri):
+        if msg not in self._wanted:
             return None
         passed = http.run(self.core, self._entry, http.understood(msg))
         if passed is False:

@@ -5,10 +5,13 @@ What takes such requests (modules xhttp, xmlrpc) is a hook of core.not_sip. No l
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.host import RouteType
+from kamailio_py.module import ModuleError
 from kamailio_py.script.context import Context
+from kamailio_py.script.regex import compile_posix
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
@@ -16,8 +19,26 @@ if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
 
 
-def is_http(msg: Message) -> bool:
-    return msg.version[:5].upper() == "HTTP/"
+class Wanted:
+    """Which requests a module takes, by its parameters url_match and url_skip."""
+
+    def __init__(self, match: str | None, skip: str | None) -> None:
+        self._match = _pattern("url_match", match)
+        self._skip = _pattern("url_skip", skip)
+
+    def __contains__(self, msg: Message) -> bool:
+        if msg.version[:5].upper() != "HTTP/" or msg.socket is None:
+            return False
+        if self._skip is not None and self._skip.search(msg.ruri):
+            return False
+        return self._match is None or self._match.search(msg.ruri) is not None
+
+
+def _pattern(name: str, text: str | None) -> re.Pattern[str] | None:
+    try:
+        return compile_posix(text) if text else None
+    except ValueError:
+        raise ModuleError(f"bad regular expression in {name} [{text}]") from None
 
 
 def understood(msg: Message, uri: str = "") -> Message:

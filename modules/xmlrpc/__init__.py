@@ -7,7 +7,6 @@ takes no requests itself: dispatch_rpc() is called from event_route[xhttp:reques
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import INT, STR
@@ -21,7 +20,6 @@ from kamailio_py.module import Module, ModuleError, Param, Rank, RpcFault, funct
 from kamailio_py.modules.xmlrpc.document import BadDocument, BadRequest, Double, Writer, read
 from kamailio_py.rpc.call import Call, ScanFault, converted
 from kamailio_py.rpc.commands import Commands, commands
-from kamailio_py.script.regex import compile_posix
 
 if TYPE_CHECKING:
     from kamailio_py.script.context import Context
@@ -87,20 +85,12 @@ class Xmlrpc(Module):
         if core.module("sl") is None:
             raise ModuleError("cannot bind to SL API")
         self._writer = Writer(bool(self.escape_cr), bool(self.double_lf_to_crlf))
-        self._match = self._pattern("url_match", self.url_match)
-        self._skip = self._pattern("url_skip", self.url_skip)
+        self._wanted = http.Wanted(self.url_match, self.url_skip)
         self._entry = core.program.find(RouteKind.REQUEST, self.route or MAIN)
         if self._entry is None:
             raise ModuleError(f"invalid route name: {self.route}")
         if self.mode == 0:
             core.not_sip.append(self.request)
-
-    @staticmethod
-    def _pattern(name: str, text: str | None) -> re.Pattern[str] | None:
-        try:
-            return compile_posix(text) if text else None
-        except ValueError:
-            raise ModuleError(f"bad regular expression in {name} [{text}]") from None
 
     def child_init(self, rank: int) -> None:
         if rank == Rank.INIT:
@@ -108,11 +98,7 @@ class Xmlrpc(Module):
 
     def request(self, msg: Message) -> bool | None:
         """Run the route for an HTTP request; None if it is none, or not one of those that are wanted."""
-        if not http.is_http(msg) or msg.socket is None:
-            return None
-        if self._skip is not None and self._skip.search(msg.ruri):
-            return None
-        if self._match is not None and not self._match.search(msg.ruri):
+        if msg not in self._wanted:
             return None
         if msg.method not in ("GET", "POST"):
             log.err(f'xmlrpc: bad HTTP request method: "{msg.method}"')
