@@ -24,7 +24,8 @@ from kamailio_py.options import Options
 from kamailio_py.process import timers
 from kamailio_py.process.arrivals import Arrivals
 from kamailio_py.process.exits import describe
-from kamailio_py.process.process import Process, freeze
+from kamailio_py.process.interpreter import freeze
+from kamailio_py.process.process import Process
 from kamailio_py.process.realtime import ALL, lock_pages, take_priority
 from kamailio_py.shm import instances
 from kamailio_py.shm.errors import SharedMemoryError

@@ -7,7 +7,6 @@ finishes what it has in hand first, so no lock is ever held when it ends.
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import signal
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from kamailio_py import log
 from kamailio_py.process.arrivals import Arrivals
 from kamailio_py.process.exits import Exit
+from kamailio_py.process.interpreter import settle
 from kamailio_py.shm.errors import Orphaned
 
 if TYPE_CHECKING:
@@ -26,16 +26,6 @@ if TYPE_CHECKING:
 logger = log.get_logger()
 
 PR_SET_PDEATHSIG = 1
-
-
-FREEZES = hasattr(gc, "freeze")
-"""Whether the collector is CPython's; that of PyPy has neither generations nor thresholds."""
-
-
-def freeze() -> None:
-    """What exists now is shared with other processes and never garbage: the collector is not to touch it."""
-    if FREEZES:
-        gc.freeze()
 
 
 class Shutdown(BaseException):
@@ -84,10 +74,7 @@ class Process:
         core.shm.processes.enter(self.spec.rank, self.spec.description, core.clock.ms())
         core.show_place()
         core.shm.give_back(self.index)
-        freeze()
-        gc.enable()
-        if FREEZES:  # per-message garbage has no cycles
-            gc.set_threshold(50_000, 20, 50)
+        settle()
         try:
             core.child_init(self.spec.rank)
             if self.spec.rank == 1:
