@@ -111,6 +111,42 @@ def test_processes_are_named_as_kamailio_names_them(start: Callable[..., Server]
     ]
 
 
+def test_the_first_receiver_that_is_free_takes_a_request(start: Callable[..., Server]) -> None:
+    server = start(
+        """#!KAMAILIO
+debug=2
+children=3
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "xlog.so"
+loadmodule "cfgutils.so"
+
+request_route {
+    if ($cs == 1000) {
+        xlog("L_WARN", "sleeping in $pp\\n");
+        sleep("2");
+    }
+    sl_send_reply("200", "by $pp");
+}
+"""
+    )
+
+    def by() -> set[str]:
+        lines = set()
+        for n in range(5):
+            server.settle()
+            lines.add(ask(server, n).split("\r\n")[0])
+        return lines
+
+    [first] = by()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        request = OPTIONS.replace("CSeq: 1 ", "CSeq: 1000 ")
+        client.sendto(request.format(port=9, n=99).encode(), server.address)
+        assert server.wait_log("sleeping in " + first.split()[-1])
+        [second] = by()
+    assert first != second
+
+
 def test_a_killed_receiver_is_started_again(start: Callable[..., Server]) -> None:
     server = start()
     name = f"udp receiver child=0 sock=127.0.0.1:{server.port}"
