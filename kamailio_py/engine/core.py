@@ -94,6 +94,7 @@ class Core:
         self.snd: tuple[str, Destination] | None = None
         self.build_reply: Callable[..., str] = reply.build_reply
         """Replies of this server are made with it (sip.reply)."""
+        self.running: Context | None = None  # see follow_runs
         self.server_header = ""
         self.user_agent = ""
         # hooks, filled in mod_init
@@ -174,6 +175,17 @@ class Core:
             return -1
         finally:
             msg.script_flags = script_flags
+
+    def follow_runs(self) -> None:
+        """Have `running` say whose route is run, for those deep down who must know; before forking."""
+        self.run = self._run_followed  # type: ignore[method-assign]
+
+    def _run_followed(self, entry: Entry, ctx: Context, route_type: RouteType) -> int:
+        before, self.running = self.running, ctx
+        try:
+            return Core.run(self, entry, ctx, route_type)
+        finally:
+            self.running = before
 
     def run_event(
         self, name: str, msg: Message | None = None, route_type: RouteType = RouteType.REQUEST

@@ -74,6 +74,8 @@ class ListenSocket:
         return f"{self.proto}:{self.host_text}:{self.port}"
 
 
+LONGEST_SERVER_NAME = 128
+"""Bytes of the name that the other end of TLS is asked for."""
 NO_CONNECT, CLOSE = 1, 2
 """Flags of a destination: never open a connection for it; close the connection once it is sent."""
 IGNORED_SHIFT = 8

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from kamailio_py.shm.records import Record, i64, text, u32, u64
+from kamailio_py.sip.endpoint import LONGEST_SERVER_NAME
 
 if TYPE_CHECKING:
     from kamailio_py.shm.memory import SharedMemory
@@ -55,6 +56,7 @@ class Connection(Record):
     src_host = text(48, "address of the other end")
     dst_host = text(48, "address of this end")
     cipher = text(128, "cipher of TLS, empty before the handshake is over")
+    server_name = text(LONGEST_SERVER_NAME, "name that the other end of TLS is asked for, when it is opened from here")
     profile = u32("number of the TLS profile it was opened with")
 
 
@@ -119,7 +121,7 @@ class Connections:
     def add(
         self, socket: ListenSocket, source: tuple[str, int], local: tuple[str, int], now: int, lifetime: int, *,
         outgoing: bool = False, state: int = State.OK, reader: int | None = None, replace: bool = True,
-        profile: int = 0,
+        profile: int = 0, server_name: str = "",
     ) -> Found | None:  # fmt: skip
         """Enter a connection with the other end `source`; it belongs to the reader with the fewest unless told.
 
@@ -140,7 +142,8 @@ class Connections:
                 reader = (first + loads.index(min(loads))) % self.readers
             Connection.STRUCT.pack_into(
                 self._memory, block, 0, 0, number, state, reader, socket.index, port, local[1], 0, outgoing, lifetime,
-                0, now, now + lifetime, 0, host.encode("latin-1"), local[0].encode("latin-1"), b"", profile,
+                0, now, now + lifetime, 0, host.encode("latin-1"), local[0].encode("latin-1"), b"",
+                server_name.encode("latin-1"), profile,
             )  # fmt: skip
             self._table.insert(number % BUCKETS, block)
             self._count(socket, reader, 1)
@@ -265,6 +268,7 @@ class Connections:
             src_host=values.src_host.rstrip(b"\0").decode("latin-1"),
             dst_host=values.dst_host.rstrip(b"\0").decode("latin-1"),
             cipher=values.cipher.rstrip(b"\0").decode("latin-1"),
+            server_name=values.server_name.rstrip(b"\0").decode("latin-1"),
         )
 
     def proto(self, record: Any) -> str:

@@ -98,7 +98,7 @@ class Receiver:
         peer = record.src_host, record.src_port
         try:
             tls = listening.proto == "tls"
-            codec = self.core.tls.codec(listening, bool(record.outgoing), record.profile) if tls else None
+            codec = self.core.tls.codec(listening, record) if tls else None
         except ValueError as error:
             logger.err(f"TLS: {error}")
             connected.close()

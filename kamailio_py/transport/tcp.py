@@ -173,10 +173,11 @@ class Tcp:
             core.blocklist.failed(destination, CONNECT, flags >> IGNORED_SHIFT)
             return False
         own = self.receiver
-        profile = core.tls.profile_to(host, port) if proto == "tls" else 0
+        profile, name = core.tls.choose(host, port) if proto == "tls" else (0, "")
         found = self.connections.add(
             listening, (host, port), local[:2], core.clock.ms(), self.lifetime(proto), outgoing=True,
             state=State.CONNECTING, reader=own.number if own is not None else None, profile=profile,
+            server_name=name,
         )  # fmt: skip
         if found is None:
             logger.err("no shared memory for a connection")

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from kamailio_py.config.arguments import STR
 from kamailio_py.config.host import RouteType
-from kamailio_py.config.without_effect import KEMI, MEMORY, NOT_YET, OPENSSL
+from kamailio_py.config.without_effect import KEMI, MEMORY, OPENSSL
 from kamailio_py.log import get_logger
 from kamailio_py.module import Module, ModuleError, Param, PVarExport, RpcFault, function, pvar, rpc
 from kamailio_py.modules.tls.codec import ClearText, TlsCodec
 from kamailio_py.modules.tls.profiles import Profile, Profiles
 from kamailio_py.modules.tls.variables import Variables
 from kamailio_py.script.context import Context
+from kamailio_py.script.xavp import field
+from kamailio_py.sip.endpoint import LONGEST_SERVER_NAME
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -86,7 +88,7 @@ class Tls(Module):
     low_mem_threshold1 = Param(int, -1, unused=MEMORY)
     low_mem_threshold2 = Param(int, -1, unused=MEMORY)
     renegotiation = Param(int, 0)
-    xavp_cfg = Param(str, "", unused=NOT_YET)
+    xavp_cfg = Param(str, "")
     event_callback = Param(str, "", unused=KEMI)
     rand_engine = Param(str, "", unused=OPENSSL)
 
@@ -106,6 +108,8 @@ class Tls(Module):
         self._read_version = 0
         self.profiles = self._read()
         self._connection_out = core.event_route(CONNECTION_OUT)
+        if self.xavp_cfg:
+            core.follow_runs()
 
     def _read(self) -> Profiles:
         defaults = {
@@ -146,20 +150,30 @@ class Tls(Module):
         """Seconds a connection lives without traffic."""
         return self.connection_timeout
 
-    def profile_to(self, host: str, port: int) -> int:
-        """The number of the profile for a connection that is opened now."""
-        return self._current().client(host, port, self._server_id)
+    def choose(self, host: str, port: int) -> tuple[int, str]:
+        """For a connection that is opened now: the number of the profile, and the name the server is asked for.
 
-    def codec(self, listening: ListenSocket, outgoing: bool, profile: int) -> TlsCodec:
-        """For a new connection: `profile` is what profile_to() gave, for one that was opened from here."""
+        Both may be said by the script whose message it is opened for; the name of a profile is not asked for.
+        """
+        server_id, self._server_id = self._server_id, ""
+        name, running = "", self.core.running
+        if running is not None and self.xavp_cfg:
+            name = field(running.xavps, self.xavp_cfg, "server_name", str) or ""
+            server_id = field(running.xavps, self.xavp_cfg, "server_id", str) or server_id
+        if len(name) > LONGEST_SERVER_NAME:
+            log.err(f"server name is too long: {name}")
+            name = ""
+        return self._current().client(host, port, server_id, name), name
+
+    def codec(self, listening: ListenSocket, connection: Any) -> TlsCodec:
+        """For a new connection, of its record."""
         profiles = self._current()
         log.at(self.tls_debug, "SSL handshake started")
         farewell = bool(self.send_close_notify)
-        if not outgoing:
+        if not connection.outgoing:
             return TlsCodec(profiles.server(listening).context, False, farewell=farewell, queue=self._queue)
-        chosen: Profile = profiles.clients[min(profile, len(profiles.clients) - 1)]
-        name = str(chosen.get("server_name") or "")
-        return TlsCodec(chosen.context, True, name, farewell, self._queue)
+        chosen: Profile = profiles.clients[min(connection.profile, len(profiles.clients) - 1)]
+        return TlsCodec(chosen.context, True, connection.server_name, farewell, self._queue)
 
     def established(self, codec: TlsCodec, listening: ListenSocket, peer: tuple[str, int], number: int) -> bool:
         """The handshake is over: run event_route[tls:connection-out]; False when it wants the connection closed."""
@@ -201,7 +215,7 @@ class Tls(Module):
 
     @function("tls_set_connect_server_id", STR)
     def tls_set_connect_server_id(self, ctx: Context, server_id: str) -> int:
-        """Have connections opened by this process from now on use the client profile with this `server_id`."""
+        """Have the next connection that this process opens use the client profile with this `server_id`."""
         self._server_id = server_id
         return 1
 

@@ -199,15 +199,22 @@ class Profiles:
         here = (p for p in self.servers if (p.address, p.port) == (listening.host, listening.port))
         return next(here, self._default(self.servers))
 
-    def client(self, host: str, port: int, server_id: str = "") -> int:
-        """The number of the profile for a connection to this address, or of the one with this `server_id`."""
-        for number, profile in enumerate(self.clients):
+    def client(self, host: str, port: int, server_id: str = "", name: str = "") -> int:
+        """The number of the profile to connect with.
+
+        It is the last one that has this `server_id` or is for this server name at any address, as Kamailio goes through
+        them; otherwise, without `server_id`, that of the address; otherwise the default one.
+        """
+
+        def fits(profile: Profile) -> bool:
             if server_id and profile.get("server_id") == server_id:
-                return number
-        for number, profile in enumerate(self.clients):
-            if not server_id and (profile.address, profile.port) == (host, port):
-                return number
-        return self.clients.index(self._default(self.clients))
+                return True
+            return bool(name) and not profile.address and not profile.default and profile.serves_name(name)
+
+        chosen = next(filter(fits, reversed(self.clients)), None)
+        if chosen is None and not server_id:
+            chosen = next((p for p in self.clients if (p.address, p.port) == (host, port)), None)
+        return self.clients.index(chosen or self._default(self.clients))
 
     @staticmethod
     def _default(profiles: list[Profile]) -> Profile:

@@ -178,3 +178,115 @@ def test_told(s: Scene) -> None:
         ):  # fmt: skip
             s.note(f"{text.replace(alice.host, 'alice')}: {s.server.log_contains(text, s._log_from)}")
         s._log_from = s.server.log_size()
+
+
+PROFILES = """
+[server:default]
+certificate = {0}/server.pem
+private_key = {0}/server.key
+[client:default]
+certificate = {0}/server.pem
+private_key = {0}/server.key
+server_name = default.example.test
+[client:any]
+server_name = second.example.test
+server_id = second
+certificate = {0}/second.pem
+private_key = {0}/second.key
+[client:any]
+server_name = client.example.test
+server_id = client
+certificate = {0}/client.pem
+private_key = {0}/client.key
+"""
+WAYS = {
+    "nothing": "$var(x) = 1;",
+    "name": '$xavp(how=>server_name) = "xavp.example.test";',
+    "id": '$xavp(how=>server_id) = "second";',
+    "both": '$xavp(how=>server_name) = "xavp.example.test"; $xavp(how[0]=>server_id) = "client";',
+    "unknown": '$xavp(how=>server_id) = "nobody"; $xavp(how[0]=>server_name) = "client.example.test";',
+    "crossed": '$xavp(how=>server_id) = "second"; $xavp(how[0]=>server_name) = "client.example.test";',
+    "crosswise": '$xavp(how=>server_id) = "client"; $xavp(how[0]=>server_name) = "second.example.test";',
+    "numbers": "$xavp(how=>server_id) = 7; $xavp(how[0]=>server_name) = 8;",
+    "named": '$xavp(how=>server_name) = "second.example.test";',
+    "empty": '$xavp(how=>server_name) = "";',
+    "once": 'tls_set_connect_server_id("second");',
+    "after": "$var(x) = 1;",
+    "twice": 'tls_set_connect_server_id("second"); $xavp(how=>server_id) = "client";',
+    "again": "$var(x) = 1;",
+}
+
+
+def prepare_profiles(directory: Path) -> None:
+    (directory / "tls.cfg").write_text(PROFILES.format(certificates.directory()))
+
+
+outgoing = Room(
+    "tls_outgoing",
+    listen=("tls:127.0.0.1",),
+    globals_="tcp_children=1\nenable_tls=yes",
+    modules="tls",
+    params='modparam("tls", "config", "@DIR@/tls.cfg")\nmodparam("tls", "xavp_cfg", "how")\n',
+    prepare=prepare_profiles,
+)
+
+
+def connected(s: Scene, way: str = "nothing") -> None:
+    """A request that needs a new connection; note what it looks like from the other end."""
+    alice, bob = s.agent(f"alice-{way}"), s.tls(f"bob-{way}")
+    alice.request("OPTIONS", bob, headers=f"Way: {way}")
+    bob.reply(bob.expect("OPTIONS"), 200)
+    alice.expect(200)
+    s.note(f"{way}: {bob.asked}")
+
+
+def ways(then: str) -> str:
+    return "".join(f'if ($hdr(Way) == "{way}") {{ {set_} }}\n' for way, set_ in WAYS.items()) + then
+
+
+@outgoing.case(f"route[chosen] {{ {ways('t_relay();')} }}")
+def test_chosen(s: Scene) -> None:
+    """Which name is asked for and which profile used is the script's to say, for each connection."""
+    for way in WAYS:
+        connected(s, way)
+
+
+@outgoing.case(f"route[stateless] {{ {ways('forward();')} }}")
+def test_stateless(s: Scene) -> None:
+    for way in ("both", "nothing"):
+        connected(s, way)
+
+
+@outgoing.case("""
+route[branch] { $xavp(how=>server_id) = "second"; t_on_branch("branch"); t_relay(); }
+branch_route[branch] { $xavp(how=>server_name) = "branch.example.test"; }
+""")
+def test_branch(s: Scene) -> None:
+    connected(s)
+
+
+@outgoing.case("""
+route[failure] { $xavp(how=>server_name) = "client.example.test"; t_on_failure("failure"); t_relay(); }
+failure_route[failure] {
+    if ($hdr(Way) == "id") { $xavp(how[0]=>server_id) = "second"; }
+    $ru = $hdr(Next);
+    t_relay();
+}
+""")
+def test_failure(s: Scene) -> None:
+    """What the request route has set still counts when another place is tried."""
+    for way in ("nothing", "id"):
+        alice, carol, bob = s.agent(f"alice-{way}"), s.agent(f"carol-{way}"), s.tls(f"bob-{way}")
+        alice.request("INVITE", carol, headers=f"Way: {way}\nNext: sip:bob@{bob.host};transport=tls")
+        alice.expect(100)
+        carol.reply(carol.expect("INVITE"), 500)
+        carol.expect("ACK")
+        bob.reply(bob.expect("INVITE"), 200)
+        alice.expect(200)
+        s.note(f"{way}: {bob.asked}")
+
+
+@room.case("route[not_named] { t_relay(); }")
+def test_not_named(s: Scene) -> None:
+    """The name of a profile is not asked for."""
+    connected(s)

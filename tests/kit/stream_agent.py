@@ -194,24 +194,39 @@ class StreamAgent6(StreamAgent):
 
 
 class TlsAgent(StreamAgent):
-    """The same over TLS: `certificate` is what it shows as a client, `server_name` the name it asks for."""
+    """The same over TLS: `certificate` is what it shows as a client, `server_name` the name it asks for.
+
+    `asked` has, of each connection that was opened to it, the name it was asked for and whose certificate it was shown.
+    """
 
     transport = "TLS"
     uri_params = ";transport=tls"
     certificate = ""
     server_name: str | None = None
 
+    def _open(self) -> None:
+        super()._open()
+        self.asked: list[tuple[str | None, str]] = []
+
     def _wrap(self, opened: socket.socket, *, server_side: bool) -> socket.socket:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER if server_side else ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-        own = self.certificate or ("client" if server_side else "")
+        own, where = self.certificate or ("client" if server_side else ""), certificates.directory()
         if own:
-            where = certificates.directory()
             context.load_cert_chain(where / f"{own}.pem", where / f"{own}.key")
         opened.settimeout(PATIENCE)
-        name = None if server_side else self.server_name
-        return context.wrap_socket(opened, server_side=server_side, server_hostname=name)
+        if not server_side:
+            return context.wrap_socket(opened, server_hostname=self.server_name)
+        names: list[str | None] = []
+        context.sni_callback = lambda connection, name, first: names.append(name)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(where / "ca.pem")
+        wrapped = context.wrap_socket(opened, server_side=True)
+        der = wrapped.getpeercert(binary_form=True)
+        shown = x509.load_der_x509_certificate(der).subject.rfc4514_string() if der else ""
+        self.asked.append((names[0], shown))
+        return wrapped
 
     def shown(self) -> str:
         """The common name of the certificate that the server has shown on the agent's own connection."""

@@ -16,7 +16,7 @@ from kamailio_py.module import ModuleError
 from kamailio_py.modules.tls.certificate import BadCertificate, Certificate
 from kamailio_py.modules.tls.codec import ClearText, TlsCodec, TlsError
 from kamailio_py.modules.tls.profiles import Profiles
-from kamailio_py.sip.endpoint import ListenSocket
+from kamailio_py.sip.endpoint import Destination, ListenSocket
 
 HERE = ListenSocket(0, "tls", "127.0.0.1", 5061)
 
@@ -76,6 +76,9 @@ server_id = trunk
 verify_certificate = no
 certificate = client.pem
 private_key = client.key
+[client:any]
+server_name = asked.example.test
+server_name_mode = 1
 """
 
 
@@ -97,6 +100,10 @@ def test_profiles(tmp_path: Path) -> None:
     assert found.client("10.0.0.1", 5061) == 1
     assert found.client("10.0.0.1", 5060) == 0
     assert found.client("10.0.0.9", 5060, "trunk") == 1
+    assert found.client("10.0.0.9", 5060, "trunk", "sub.asked.example.test") == 2, "it stands further down"
+    assert found.client("10.0.0.9", 5060, "", "sub.asked.example.test") == 2
+    assert found.client("10.0.0.9", 5060, "unknown", "asked.example.test") == 2
+    assert found.client("10.0.0.9", 5060, "unknown", "another.example.test") == 0
     assert found.clients[0].context.verify_mode == ssl.CERT_REQUIRED
     assert found.clients[1].context.verify_mode == ssl.CERT_NONE
 
@@ -216,8 +223,49 @@ def test_event_route_may_refuse_a_connection(tmp_path: Path) -> None:
         version = tls.profiles
         (tmp_path / "tls.cfg").write_text("[server:default]\nmethod = SSLv23\n")
         assert tls.reload(None) == "Ok. TLS configuration reloaded."
-        assert tls.profile_to("10.0.0.1", 5061) == 0
+        assert tls.choose("10.0.0.1", 5061) == (0, "")
         assert tls.profiles is not version
+
+
+HOW = """
+listen=udp:127.0.0.1:5060
+enable_tls=yes
+loadmodule "tls"
+loadmodule "pv"
+modparam("tls", "config", "{0}")
+modparam("tls", "xavp_cfg", "how")
+request_route {{
+    $xavp(how=>server_name) = $hdr(Name);
+    if ($hdr(Id) != $null) {{ $xavp(how[0]=>server_id) = $hdr(Id); }}
+    if ($hdr(Once) != $null) {{ tls_set_connect_server_id("$hdr(Once)"); }}
+    forward();
+}}
+"""
+ASK = (
+    "OPTIONS sip:bob@127.0.0.1:5062 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1\r\n"
+    "From: <sip:a@b>;tag=1\r\nTo: <sip:b@b>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n{0}\r\nContent-Length: 0\r\n\r\n"
+)
+
+
+def test_the_script_says_how_to_connect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its route runs; the id that the function sets is for one connection."""
+    profiles(SECTIONS, tmp_path)
+    chosen = []
+    with Local(HOW.format(tmp_path / "tls.cfg"), tmp_path) as local:
+        tls = local.core.module("tls")
+        send = local.core.sender
+
+        def choosing(data: bytes, destination: Destination) -> bool:
+            chosen.append(tls.choose("10.0.0.9", 5061))
+            return send(data, destination)
+
+        monkeypatch.setattr(local.core, "sender", choosing)
+        for headers in ("Name: a.test", "Name: asked.example.test", "Name: b.test\r\nId: trunk", "Once: trunk", "X: y",
+                        f"Name: {'n' * 129}"):  # fmt: skip
+            local.inject(ASK.format(headers))
+        assert chosen == [(0, "a.test"), (2, "asked.example.test"), (1, "b.test"), (1, ""), (0, ""), (0, "")]
+        assert tls.choose("10.0.0.9", 5061) == (0, ""), "no route runs"
+        assert local.core.running is None
 
 
 def test_what_waits_for_a_handshake_is_limited(tmp_path: Path) -> None:
