@@ -66,6 +66,11 @@ class Api:
         """In mod_init."""
         self._presence.events.add(event)
 
+    @property
+    def sphere_check(self) -> bool:
+        """Whether rules are to look where a presentity is."""
+        return bool(self._presence.enable_sphere_check)
+
     def bodies(self, user: str, domain: str, event: str) -> list[str]:
         """What is published of a presentity now, oldest first; DbError where the database fails."""
         return [p.body for p in self._presence.publications.of(user, domain, event)]
@@ -238,9 +243,9 @@ class Presence(Module):
     def update(self) -> None:
         """Subscriptions that are over, and the database."""
         now = self.now()
-        for s in self.subscriptions.every():
+        for s in self.subscriptions.over(now - self.expires_offset):
             event = self.events.known.get(s.event)
-            if s.expires >= now - self.expires_offset or event is None:
+            if event is None:
                 continue
             if self.notifier.later is not None:
                 ended = self.subscriptions.change(s, Subscription.ended)

@@ -184,7 +184,7 @@ class Notifier:
             if not self._lives(s) or (sender and s.contact == sender):
                 continue
             if self.later is not None:
-                self.later.mark(s)
+                self.later.mark(s, whole=True)
             elif s.is_active:
                 shared = shared or self.shared(presentity, event, found)
                 self.tell(s, event, shared=shared, ruled=ruled)

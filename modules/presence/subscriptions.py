@@ -76,10 +76,11 @@ class Subscriptions:
     def _key(self, presentity: str, event: str) -> str:
         return f"{presentity.lower() if self._fold else presentity} {event}"
 
-    def every(self) -> Iterable[Subscription]:
+    def over(self, before: int) -> Iterable[Subscription]:
+        """Those whose time was over before that."""
         if self._mode == DB_ONLY:
-            return self._query({})
-        return (Subscription(*data) for data in self._rows)
+            return self._query([("expires", "<", before)])
+        return (s for s in map(Subscription._make, self._rows) if s.expires < before)
 
     def find(self, asked: Subscription) -> Subscription | None:
         """That of a dialog; the request-URI within it need not be the presentity's."""
@@ -134,7 +135,7 @@ class Subscriptions:
             return self._mode != DB_ONLY
         return True
 
-    def _query(self, where: dict[str, Any]) -> list[Subscription]:
+    def _query(self, where: Any) -> list[Subscription]:
         assert self._db is not None
         try:
             return [of_row(dict(zip(COLUMNS, row, strict=True))) for row in self._db.query(self._table, COLUMNS, where)]

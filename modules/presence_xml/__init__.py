@@ -62,7 +62,7 @@ class PresenceXml(Module):
                 raise ModuleError("can't bind xcap_client (integrated_xcap_server is not set)")
             db = core.db(self.db_url)
             db.check_version(self.xcap_table, VERSION)
-            rules = Rules(db, self.xcap_table, core.clock.now, self._sphere if presence.enable_sphere_check else None)
+            rules = Rules(db, self.xcap_table, core.clock.now, self._sphere if self._api.sphere_check else None)
         add = presence.api.add_event
         if not self.disable_presence:
             add(
