@@ -1,4 +1,4 @@
-"""Signals of the main process arrive one after the other, and not at a forked child."""
+"""Signals of the main process arrive one after the other, to stop first, and not at a forked child."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ with arrivals.blocked():
 assert {arrivals.wait(5), arrivals.wait(5)} == {signal.SIGHUP, signal.SIGCHLD}
 assert os.waitpid(child, 0)[1] == 0
 assert arrivals.wait(0) is None, "a signal of the child"
+for _ in range(5000):
+    os.kill(os.getpid(), signal.SIGCHLD)
+os.kill(os.getpid(), signal.SIGTERM)
+assert [arrivals.wait(0) for _ in range(3)] == [signal.SIGTERM, signal.SIGCHLD, None]
 """
 
 
