@@ -18,6 +18,8 @@ from kamailio_py.shm import layout
 from kamailio_py.shm.errors import InstanceRunning, SharedMemoryError
 
 PREFIX = "kamailio_py."
+SEEK_DATA, SEEK_HOLE = 3, 4
+"""Of Linux's <unistd.h>; not every Python has them."""
 DIRECTORY = "/dev/shm"
 
 
@@ -114,9 +116,9 @@ def copy(source: str, target: str) -> None:
         at = 0
         while at < size:
             try:
-                at = os.lseek(read.fileno(), at, os.SEEK_DATA)
+                at = os.lseek(read.fileno(), at, SEEK_DATA)
             except OSError:  # only holes follow
                 break
-            end = os.lseek(read.fileno(), at, os.SEEK_HOLE)
+            end = os.lseek(read.fileno(), at, SEEK_HOLE)
             os.pwrite(write.fileno(), os.pread(read.fileno(), end - at, at), at)
             at = end
