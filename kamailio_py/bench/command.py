@@ -216,19 +216,16 @@ def measured(plan: Plan) -> samples.Report:
         version=__version__,
         date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         options={
-            "rounds": plan.rounds, "seconds": plan.seconds, "cfg": str(plan.cfg or ""), "rates": list(plan.rates),
+            "rounds": plan.rounds,
+            "seconds": plan.seconds,
+            "cfg": str(plan.cfg or ""),
+            "rates": list(plan.rates),
             "suspended": plan.most_suspended,
         },
-        servers={
-            kind.name: {
-                "command": list(kind.command), "version": kind.version,
-                "python": kind.python.as_json() if kind.python else None,
-            }
-            for kind in plan.kinds
-        },
-        generator={"python": own.as_json(), "ceiling": ceilings},
+        servers={kind.name: kind.as_json() for kind in plan.kinds},
+        generator={"python": {"version": own.version, "build": own.build, "loop_ns": own.loop_ns}, "ceiling": ceilings},
         scenarios=found,
-    )  # fmt: skip
+    )
 
 
 @main.command("compare")

@@ -12,9 +12,8 @@ import os
 import subprocess
 import sys
 import sysconfig
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 _ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,9 +60,6 @@ class Interpreter:
     lto: bool | None
     build: str
     loop_ns: float
-
-    def as_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     def __str__(self) -> str:
         return f"Python {self.version} ({self.path}; {self.build})"

@@ -13,8 +13,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from kamailio_py import __version__
 from kamailio_py.bench import interpreter, processes
@@ -44,6 +45,12 @@ class Kind:
     python: interpreter.Interpreter | None = None
     warm_up: float = 0.3
     """Seconds of full load before it is measured."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What a report says of it. Others read reports, so of ours it does not say where its modules lie."""
+        if self.python is None:
+            return {"command": list(self.command), "version": self.version, "python": None}
+        return {"command": ["kamailio-py"], "version": self.version, "python": asdict(self.python)}
 
     def arguments(
         self, cfg: Path, transport: str, port: int, memory: int, receivers: int | None, directory: Path

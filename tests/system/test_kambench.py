@@ -293,6 +293,8 @@ def test_the_report_says_which_python_it_was(
     assert python["path"] == sys.executable
     assert python["version"] == "%d.%d.%d" % sys.version_info[:3]
     assert python["build"] in done.stdout
+    assert report["servers"]["kamailio-py"]["command"] == ["kamailio-py"]  # reports do not say where its modules lie
+    assert set(report["generator"]["python"]) == {"version", "build", "loop_ns"}
     assert max(report["generator"]["ceiling"]["udp"]) > 1000
 
 
