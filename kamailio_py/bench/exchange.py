@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from hashlib import md5
 
@@ -42,7 +43,7 @@ class Template:
         return text.replace(b"{user}", b"user%04d" % (number % USERS)) if self._users else text
 
 
-class Exchange:
+class Exchange(ABC):
     """A kind of exchange with one server. `next`: number of the next one; `wrong`: first answers nobody expected."""
 
     def __init__(self, expect: int) -> None:
@@ -52,13 +53,13 @@ class Exchange:
         self._mark = self.run.encode()
         self._good = b"SIP/2.0 %d " % expect
 
+    @abstractmethod
     def begin(self, number: int, send: Send) -> None:
         """Say the first word of exchange `number`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def react(self, data: bytes, send: Send) -> int:
         """Go on after `data`; the number of the exchange if it is over with it, -1 otherwise."""
-        raise NotImplementedError
 
     def number(self, data: bytes) -> int:
         """Whose it is; -1 if it is of no exchange of this run."""

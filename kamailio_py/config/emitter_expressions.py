@@ -8,6 +8,7 @@ statement (`prelude`), where it costs nothing extra.
 from __future__ import annotations
 
 import ast
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ _BOOLEAN = frozenset(("==", "!=", "=~", "eq", "ne", "ieq", "ine", "<", "<=", ">"
 _FUNCTIONS = {"/": "div", "mod": "mod", "<<": "shift_left", ">>": "shift_right"}
 
 
-class Expressions:
+class Expressions(ABC):
     """Writes the expressions of one function.
 
     prelude   statements to go in front of the statement being written
@@ -70,17 +71,17 @@ class Expressions:
 
     route_node: nodes.Route
 
+    @abstractmethod
     def run_function(self, made: ast.expr, at: Position) -> list[ast.stmt]:
         """Statements that call a module function and leave its result in `rc`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def deeper(self, made: ast.expr, inside: bool = False) -> ast.expr:
         """`made` with its nesting level, where the called function counts it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def continuation(self, e: nodes.Call | nodes.CoreCall) -> int:
         """The number of the entry that runs what follows the call."""
-        raise NotImplementedError
 
     def check_types(self, e: nodes.Expression) -> None:
         """Refuse what Kamailio refuses."""

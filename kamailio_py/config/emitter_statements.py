@@ -7,6 +7,7 @@ where somebody reads it: a statement is emitted for one of three Modes.
 from __future__ import annotations
 
 import ast
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from kamailio_py.config import nodes
@@ -57,11 +58,11 @@ class SimpleStatements(Expressions):
     leveled: bool
     depth: int
 
+    @abstractmethod
     def inner(
         self, body: Sequence[nodes.Statement], mode: Mode, following: Sequence[nodes.Statement] = ()
     ) -> list[ast.stmt]:
         """A block inside another one."""
-        raise NotImplementedError
 
     def result(self, mode: Mode, value: ast.expr) -> list[ast.stmt]:
         """What to do with a result."""

@@ -6,6 +6,8 @@ comparisons, and a comparison with a bare word (`method == "A"`) is a value like
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from kamailio_py.config import nodes, tokens
 from kamailio_py.config.host import PVarSpec, RouteType
 from kamailio_py.config.nodes import Binary, Expression, Identifier, Number, Operand, PVariable, String, Unary
@@ -359,17 +361,17 @@ class Expressions(Sockets):
 
     # what the other parts of the parser give
 
-    def call(self) -> Expression:
-        raise NotImplementedError
+    @abstractmethod
+    def call(self) -> Expression: ...
 
-    def core_call(self) -> Expression:
-        raise NotImplementedError
+    @abstractmethod
+    def core_call(self) -> Expression: ...
 
-    def assignment(self) -> nodes.Assign:
-        raise NotImplementedError
+    @abstractmethod
+    def assignment(self) -> nodes.Assign: ...
 
-    def block_of_actions(self, name: str) -> nodes.Block:
-        raise NotImplementedError
+    @abstractmethod
+    def block_of_actions(self, name: str) -> nodes.Block: ...
 
 
 def is_constant(e: Expression) -> bool:

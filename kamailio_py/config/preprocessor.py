@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from kamailio_py.config import tokens
@@ -59,7 +60,7 @@ class Condition:
     at: Position
 
 
-class Preprocessor:
+class Preprocessor(ABC):
     """What the lexer does between tokens. `report` and `warn` take what is wrong; Stop is raised when it is fatal."""
 
     files_words = frozenset(("include_file", "import_file"))
@@ -84,11 +85,11 @@ class Preprocessor:
 
     # places; the lexer knows how
 
-    def place(self, at: int, end: int) -> Position:
-        raise NotImplementedError
+    @abstractmethod
+    def place(self, at: int, end: int) -> Position: ...
 
-    def token(self, kind: str, value: int | str, at: int, end: int) -> Token:
-        raise NotImplementedError
+    @abstractmethod
+    def token(self, kind: str, value: int | str, at: int, end: int) -> Token: ...
 
     def advance_to(self, end: int) -> None:
         """Go on at `end`, counting the lines passed; lines inside a spliced define do not count."""

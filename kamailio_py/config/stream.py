@@ -8,6 +8,7 @@ for what it was reading, and skips to where its next part begins.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import NoReturn
 
 from kamailio_py.config import tokens
@@ -40,7 +41,7 @@ class RouteInside(Exception):
     """A route block begins inside another one: the token at hand is its first."""
 
 
-class TokenStream:
+class TokenStream(ABC):
     """State of one run of the parser."""
 
     def __init__(
@@ -197,8 +198,5 @@ class TokenStream:
 
     # what the other parts of the parser give each other
 
-    def expression(self) -> Expression:
-        raise NotImplementedError
-
-    def block(self, name: str) -> object:
-        raise NotImplementedError
+    @abstractmethod
+    def expression(self) -> Expression: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.module import Module, RpcFault, rpc
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 MISSING = (500, "Invalid Parameters")
 
 
-class Commands(Module):
+class Commands(Module, ABC):
     """The commands of Dispatcher."""
 
     sets: Sets
@@ -28,8 +29,8 @@ class Commands(Module):
     ds_hash_size: Any
     reload_delta: Any
 
-    def load(self) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def load(self) -> bool: ...
 
     @rpc("dispatcher.list", "*S", "Return content of dispatcher sets", array=False)
     def rpc_list(self, call: Call, mode: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, RAW, REGEX_FORMAT
@@ -23,14 +24,14 @@ ASKING = RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteTyp
 EVERYWHERE = ASKING | RouteType.CORE_ONREPLY
 
 
-class QueryFunctions:
+class QueryFunctions(ABC):
     """t_check_status(), t_is_canceled(), t_any_*(), t_branch_*(), t_drop_replies()."""
 
     core: Core
     server: Server
 
-    def find(self, ctx: Context) -> Transaction | None:
-        raise NotImplementedError
+    @abstractmethod
+    def find(self, ctx: Context) -> Transaction | None: ...
 
     def status_of(self, ctx: Context) -> int:
         """The status that stands for the run: of the reply, of the branch that failed, of the last reply sent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, VALUE
@@ -29,7 +30,7 @@ REPLYING = RouteType.REQUEST | RouteType.FAILURE | RouteType.ONREPLY
 ARMING = RouteType.REQUEST | RouteType.FAILURE | RouteType.TM_ONREPLY | RouteType.BRANCH
 
 
-class ServerFunctions:
+class ServerFunctions(ABC):
     """t_newtran(), t_reply(), t_release(), t_check_trans() and their relatives."""
 
     server: Server
@@ -203,5 +204,5 @@ class ServerFunctions:
         """Copy no Reason headers from CANCELs to the branches."""
         return self.set_cell_flag(ctx, Flag.NO_E2E_CANCEL_REASON, state)
 
-    def set_cell_flag(self, ctx: Context, flag: Flag, on: int) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def set_cell_flag(self, ctx: Context, flag: Flag, on: int) -> int: ...
