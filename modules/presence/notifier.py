@@ -120,7 +120,7 @@ class Notifier:
         self.tm.request(
             "NOTIFY", s.contact, f"<sip:{s.to_user}@{s.to_domain}>;tag={s.to_tag}",
             f"<sip:{s.from_user}@{s.from_domain}>;tag={s.from_tag}", headers=headers, body=body, next_hop=next_hop,
-            socket=self._socket(s.socket_info), call_id=s.callid,
+            socket=self.core.addresses.listening(s.socket_info), call_id=s.callid,
             cseq=s.local_cseq + 1 + self.presence.cseq_offset, routes=routes, max_forwards=-1, callback=CALLBACK,
             data=tuple(s),
         )  # fmt: skip
@@ -131,10 +131,6 @@ class Notifier:
         text = f"NOTIFY {s.watcher} via {s.contact} on behalf of {s.presentity_uri} for event {s.event} : {s.callid}"
         facility = FACILITIES.get(presence.local_log_facility or "", 0)
         emit(presence.local_log_level, f"presence [notifier.py:0]: send_notify_request(): {text}", facility)
-
-    def _socket(self, info: str) -> Any:
-        """The socket of `udp:127.0.0.1:5060`, None if this server does not have it (any more)."""
-        return next((s for s in self.core.sockets if f"{s.proto}:{s.host}:{s.port}" == info), None)
 
     # who has sent a SUBSCRIBE
 

@@ -89,7 +89,7 @@ class Subscribing:
             from_tag=msg.from_.tag, callid=msg.call_id, local_cseq=0, remote_cseq=int(msg.cseq_number),
             contact=contacts[0].uri, record_route=", ".join(msg.headers("record-route")),
             expires=presence.now() + expires, status=Status.ACTIVE, reason="", version=told,
-            socket_info=f"{socket.proto}:{socket.host}:{socket.port}", local_contact=presence.local_contact(socket),
+            socket_info=str(socket), local_contact=presence.local_contact(socket),
             from_user=from_.user, from_domain=from_.host, flags=0, user_agent=agent[:LONGEST_AGENT],
         )  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from kit import certificates
@@ -48,8 +49,13 @@ NAMES = (
 ).split()
 
 
-def prepare(directory: Path) -> None:
-    (directory / "tls.cfg").write_text(TLS_CFG.format(certificates.directory()))
+def configured(text: str) -> Callable[[Path], None]:
+    """What puts a tls.cfg into the directory of a server."""
+
+    def prepare(directory: Path) -> None:
+        (directory / "tls.cfg").write_text(text.format(certificates.directory()))
+
+    return prepare
 
 
 room = Room(
@@ -63,7 +69,7 @@ modparam("tls", "tls_log", 1)
 modparam("tls", "tls_debug", 1)
 """,
     first="if (has_totag()) { loose_route(); t_relay(); exit; }",
-    prepare=prepare,
+    prepare=configured(TLS_CFG),
 )
 
 
@@ -217,17 +223,13 @@ WAYS = {
 }
 
 
-def prepare_profiles(directory: Path) -> None:
-    (directory / "tls.cfg").write_text(PROFILES.format(certificates.directory()))
-
-
 outgoing = Room(
     "tls_outgoing",
     listen=("tls:127.0.0.1",),
     globals_="tcp_children=1\nenable_tls=yes",
     modules="tls",
     params='modparam("tls", "config", "@DIR@/tls.cfg")\nmodparam("tls", "xavp_cfg", "how")\n',
-    prepare=prepare_profiles,
+    prepare=configured(PROFILES),
 )
 
 
