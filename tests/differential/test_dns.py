@@ -398,8 +398,9 @@ def test_unavailable(s: Scene) -> None:
     """A 503 sends the request on to the next place."""
     domain, alice, (bob, carol) = served(s, "bob", "carol")
     alice.request("MESSAGE", uri=domain.uri())
-    stops(bob)
+    request = bob.expect("MESSAGE")
     domain.note_asked()
+    bob.reply(request, 503)
     carol.reply(carol.expect("MESSAGE"), 200)
     alice.expect(200)
     domain.note_asked()
