@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MOST_ATTRIBUTES = 80
+"""Of an object that is in the way of a request: PyPy keeps one with more in a dictionary, and its compiler then no
+longer knows what a name stands for."""
+
 
 class Rank:
     """Kamailio's process ranks, as child_init gets them."""
@@ -224,9 +228,10 @@ class Module:
 
     def __init__(self, core: Core) -> None:
         self.core = core
-        # plain attributes, which are read faster than the class's
+        # plain attributes, which are read faster than the class's; see MOST_ATTRIBUTES
         for param in self.params().values():
-            setattr(self, param.attribute, param.default)
+            if not param.setter and not param.unused:
+                setattr(self, param.attribute, param.default)
 
     # life cycle
 

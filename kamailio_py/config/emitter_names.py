@@ -10,6 +10,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from kamailio_py.config.emitter_ast import call, const, ctx, name, python
@@ -29,7 +30,9 @@ class Names:
         self.host = host
         # HERE[0] is where the script is; each process puts a word of shared memory in its place
         # TRACE[0] is whether actions are traced, which the debugger module sees to in the same way
-        self.namespace: dict[str, Any] = {"HERE": [0], "TRACE": [0], "trace": _untraced, **runtime}
+        # that of a module: PyPy's compiler takes what stands there for constant until it changes
+        self.namespace = vars(ModuleType("kamailio_cfg"))
+        self.namespace.update(runtime, HERE=[0], TRACE=[0], trace=_untraced)
         self._names: dict[int, str] = {}
         self._kept: list[object] = []  # whose id() is in _names must not be freed
         self._pvars: dict[str, PVarSpec] = {}

@@ -17,6 +17,9 @@ REPEATED = ("async_workers_group",)
 class GlobalValues:
     """Every parameter is an attribute under its first name; what the config does not set has Kamailio's default."""
 
+    # PyPy would look so many attributes up in a dictionary; it is there for those with a point in their name
+    __slots__ = ("__dict__", "groups", *{one.name for one in PARAMETERS.values() if "." not in one.name})
+
     def __init__(self) -> None:
         self.groups = Groups()
         for parameter in PARAMETERS.values():

@@ -19,6 +19,7 @@ from kamailio_py.shm.locks import Lock
 from kamailio_py.shm.names import Names
 from kamailio_py.shm.records import Record, u64
 from kamailio_py.shm.slabs import CONTINUED, FREE, LARGE, LENGTH, SLAB, USED, SlabMap, slabs_for
+from kamailio_py.shm.words import numbers
 
 STRIDES = (*range(32, 129, 16), *(step << n for n in range(8) for step in (160, 192, 224, 256)))
 """Bytes from one block to the next, by class; eight of them are the block's word."""
@@ -237,7 +238,7 @@ class Arena:
     def _block_words(self, slab: int, stride: int) -> list[int]:
         """The words of a slab's blocks, in order."""
         first = self._slabs.start(slab) >> 3
-        return self._words[first : first + SLAB // stride * (stride >> 3) : stride >> 3].tolist()
+        return numbers(self._words, first, first + SLAB // stride * (stride >> 3), stride >> 3)
 
     def _states(self, slab: int, number: int) -> list[int]:
         return [word >> 56 for word in self._block_words(slab, STRIDES[number])]

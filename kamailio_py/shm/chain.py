@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from kamailio_py.shm.errors import Corrupt
+from kamailio_py.shm.words import empty, numbers
 
 _PAGE = 1024
-_EMPTY = bytes(8 * _PAGE)
 """Heads are looked through so many at a time, most chains being empty."""
 
 
@@ -24,9 +24,9 @@ def filled(words: Any, heads: int, first: int, end: int) -> Iterator[int]:
     """
     for start in range(first, end, _PAGE):
         stop = min(start + _PAGE, end)
-        page = words[heads + start : heads + stop]
-        if page.tobytes() != _EMPTY[: 8 * (stop - start)]:
-            yield from (number for number, head in enumerate(page.tolist(), start) if head)
+        if not empty(words, heads + start, heads + stop):
+            heads_here = numbers(words, heads + start, heads + stop)
+            yield from (number for number, head in enumerate(heads_here, start) if head)
 
 
 def walk(words: Any, head: int) -> Iterator[int]:

@@ -13,6 +13,7 @@ from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.layout import as_text
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, text
+from kamailio_py.shm.words import numbers
 
 MAX_COUNTERS = 1024
 
@@ -86,4 +87,4 @@ class Counters:
 
     def _column(self, counter: int) -> list[int]:
         first = self._rows + counter
-        return self._values[first : first + (self.rows - 1) * MAX_COUNTERS + 1 : MAX_COUNTERS].tolist()
+        return numbers(self._values, first, first + (self.rows - 1) * MAX_COUNTERS + 1, MAX_COUNTERS)

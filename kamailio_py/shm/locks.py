@@ -21,6 +21,7 @@ import posix_ipc
 
 from kamailio_py.shm.errors import Corrupt, Orphaned
 from kamailio_py.shm.records import Record, u32, u64
+from kamailio_py.shm.semaphores import semaphore
 
 T = TypeVar("T")
 
@@ -55,20 +56,6 @@ class Identity:
         """Index of the place in the config that it executes among the 32-bit words."""
         self.parent = 0
         """Pid of the main process, 0 in that itself."""
-
-
-def semaphore(value: int) -> posix_ipc.Semaphore:
-    """A semaphore without a name, shared with the processes that will be forked."""
-    number = 0
-    while True:
-        name = f"/kamailio_py.{os.getpid()}.{number}"
-        try:
-            made = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600, initial_value=value)
-        except posix_ipc.ExistentialError:
-            number += 1
-            continue
-        made.unlink()
-        return made
 
 
 class Lock:

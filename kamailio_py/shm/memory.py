@@ -32,7 +32,7 @@ from kamailio_py.shm.slabs import SLAB, SlabHead
 from kamailio_py.shm.table import Table
 from kamailio_py.shm.trace import Trace, TraceEvent
 from kamailio_py.shm.wheel import SLOTS, STRIPES, TimerNode, Wheel, WheelHead
-from kamailio_py.shm.words import words
+from kamailio_py.shm.words import release, words
 
 DEFAULT_SIZE = 64 << 20
 SMALLEST = 4 << 20
@@ -64,7 +64,7 @@ class SharedMemory:
         self.limited = False
         self.identity = Identity()
         self.u8 = memoryview(memory)
-        self.u32, self.u64, self.i64 = (words(memory, code) for code in "IQq")
+        self.u32, self.u64, self.i64 = (words(memory, code, writable) for code in "IQq")
         self.structures: dict[str, layout.Structure] = {}
         self.tables: dict[str, Table] = {}
         self.queues: dict[str, Queue] = {}
@@ -406,7 +406,7 @@ class SharedMemory:
                 queue.close()
             self.wheel.close()
         for view in (self.i64, self.u64, self.u32, self.u8):
-            view.release()
+            release(view)
         with contextlib.suppress(BufferError):
             self.memory.close()
 

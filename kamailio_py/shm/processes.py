@@ -17,6 +17,7 @@ from kamailio_py.shm.counters import Counters
 from kamailio_py.shm.layout import as_text
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, i32, i64, raw, text, u32, u64
+from kamailio_py.shm.words import numbers
 
 DOING = 96
 LINE_BITS = 20
@@ -42,6 +43,7 @@ class Process(Record):
 
 _BEGIN = struct.Struct(f"<{DOING}s2q").pack_into
 _BUSY = struct.Struct("<2q").pack_into
+_LIVING = struct.Struct("<Ii").pack
 
 
 class ProcessTable:
@@ -143,7 +145,7 @@ class ProcessTable:
         words[(row + Process.heartbeat) >> 3] = now_ms * 1_000_000
         words[(row + Process.intent) >> 3] = 0
         words[(row + Process.place) >> 3] = 0
-        words[row >> 3] = ((rank & 0xFFFFFFFF) << 32) | (pid or os.getpid())
+        self._memory[row : row + 8] = _LIVING(pid or os.getpid(), rank)
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
@@ -183,7 +185,7 @@ class ProcessTable:
     def intents(self, *, without: int) -> list[int]:
         """What the other processes are about to take or to give, the master left out: it takes no locks."""
         first = (self._offset + Process.intent) >> 3
-        every = self._words[first : first + (self.used * Process.SIZE >> 3) : Process.SIZE >> 3].tolist()
+        every = numbers(self._words, first, first + (self.used * Process.SIZE >> 3), Process.SIZE >> 3)
         return [intent for slot, intent in enumerate(every) if intent and slot != without]
 
     def intent(self, slot: int) -> int:

@@ -17,9 +17,10 @@ import posix_ipc
 
 from kamailio_py import points
 from kamailio_py.clock import Clock
-from kamailio_py.shm.locks import Identity, Lock, semaphore
+from kamailio_py.shm.locks import Identity, Lock
 from kamailio_py.shm.processes import Process
 from kamailio_py.shm.records import Record, u64
+from kamailio_py.shm.semaphores import semaphore
 
 
 class QueueHead(Record):
@@ -50,8 +51,8 @@ ITEM = Item.SIZE
 _HEAD, _TAIL, _CAPACITY, _RING = (f >> 3 for f in (QueueHead.head, QueueHead.tail, QueueHead.capacity, QueueHead.ring))
 _HIGH, _REJECTED, _BACK = (f >> 3 for f in (QueueHead.high_water, QueueHead.rejected, QueueHead.given_back))
 _RETURNING, _RETURNING_AS = QueueHead.returning >> 3, QueueHead.returning_as >> 3
-_pack = struct.Struct("<5Q").pack
-_unpack = struct.Struct("<4Q8x").unpack
+_pack = struct.Struct("<5q").pack
+_unpack = struct.Struct("<4q8x").unpack
 _ns = Clock.ns
 _CLAIM_NUMBER = Process.claim_number - Process.claim
 _CLAIM_ITEM = Process.claim_item - Process.claim

@@ -78,6 +78,10 @@ def text(width: int, doc: str) -> Any:
     return Field(f"{width}s", width, doc)
 
 
+_READ_AS = {"Q": "q"}
+"""No word needs its highest bit, and what has no sign might not fit a machine word: long numbers, for PyPy."""
+
+
 class Record:
     """Base of all shared-memory records; see the head of the file."""
 
@@ -97,7 +101,7 @@ class Record:
             offset += pad
             cls.OFFSETS[name] = offset
             setattr(cls, name, offset)
-            layout += declared.code
+            layout += _READ_AS.get(declared.code, declared.code)
             offset += declared.width
         pad = -offset % 8
         cls.STRUCT = struct.Struct(layout + (f"{pad}x" if pad else ""))

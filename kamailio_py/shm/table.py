@@ -14,6 +14,7 @@ from typing import Any
 
 from kamailio_py.shm import chain
 from kamailio_py.shm.locks import Lock
+from kamailio_py.shm.words import numbers
 
 
 class Table:
@@ -83,12 +84,12 @@ class Table:
 
     def __len__(self) -> int:
         """Records in the table, summed without a lock."""
-        return sum(self._words[self._counts : self._heads])
+        return sum(numbers(self._words, self._counts, self._heads))
 
     def _mend(self, stripe: int) -> None:
         """After the death of a holder: the chains and the count of one stripe."""
         first = self._heads + stripe
-        heads = self._words[first : self._heads + self.buckets : self.mask + 1].tolist()
+        heads = numbers(self._words, first, self._heads + self.buckets, self.mask + 1)
         count = 0
         for number, head in enumerate(heads):
             if head:
@@ -104,7 +105,7 @@ class Table:
             found += [f"table {self.name} bucket {bucket}: {fault}" for fault in broken]
             if not broken:
                 counts[bucket & self.mask] += sum(1 for _ in self.walk(bucket))
-        kept = self._words[self._counts : self._heads].tolist()
+        kept = numbers(self._words, self._counts, self._heads)
         if not found and kept != counts:
             found.append(f"table {self.name}: {sum(counts)} records in the chains, {sum(kept)} counted")
         return found

@@ -31,6 +31,7 @@ from kamailio_py.shm.errors import SharedMemoryError
 from kamailio_py.shm.locks import Lock
 from kamailio_py.shm.names import Names
 from kamailio_py.shm.records import Record, u16, u32, u64, words
+from kamailio_py.shm.words import numbers
 
 GRAIN = 5
 SLOTS = 65536
@@ -322,7 +323,7 @@ class Wheel:
     @property
     def lateness(self) -> list[int]:
         """Timers fired less than 1, 2, 4, 8, ... ms late, the last number being all the others."""
-        return self._words[self._late : self._late + _LATEST + 1].tolist()
+        return numbers(self._words, self._late, self._late + _LATEST + 1)
 
     @property
     def late_ms(self) -> int:

@@ -1,7 +1,9 @@
 """Shared memory seen as numbers: `words[i]` reads or writes the i-th one of a width.
 
-CPython's memoryviews are that. PyPy's take a fifth of a microsecond for each, so there the numbers are reached through
-its cffi, which its compiler turns into a single instruction.
+CPython's memoryviews are that. PyPy's take a fifth of a microsecond for each, so there whoever writes has an array of
+its cffi, which its compiler turns into a single instruction. Such an array knows slices that are iterated and no more,
+so other code asks `numbers` and `empty`. Words of 64 bits are read with a sign there, which none of them uses:
+without one each value might be a long one.
 """
 
 from __future__ import annotations
@@ -10,56 +12,47 @@ import mmap
 import sys
 from typing import Any
 
-_C_TYPES = {"I": "uint32_t *", "Q": "uint64_t *", "q": "int64_t *"}
+_ARRAYS = {"I": "uint32_t[]", "Q": "int64_t[]", "q": "int64_t[]"}
 
 
-def words(memory: mmap.mmap, code: str) -> Any:
-    """What behaves as `memoryview(memory).cast(code)`; `code` is one of I, Q and q."""
-    view = memoryview(memory).cast(code)  # type: ignore[call-overload]
-    if sys.implementation.name != "pypy":
-        return view
-    return (_Words64 if code == "Q" else _Words)(memory, view, code)
+def words(memory: mmap.mmap, code: str, writable: bool) -> Any:
+    """The memory as numbers; `code` is one of I, Q and q."""
+    if writable and sys.implementation.name == "pypy":
+        return array(memory, code)
+    return memoryview(memory).cast(code)  # type: ignore[call-overload]
 
 
-class _Words:
-    __slots__ = ("_cells", "_view")
+def array(memory: mmap.mmap, code: str) -> Any:
+    """The same through cffi."""
+    from kamailio_py.libc import ffi
 
-    def __init__(self, memory: mmap.mmap, view: memoryview, code: str) -> None:
-        import cffi
-
-        ffi = cffi.FFI()
-        self._view = view
-        self._cells = ffi.cast(_C_TYPES[code], ffi.from_buffer(memory))
-
-    def __getitem__(self, at: Any) -> Any:
-        return self._cells[at] if type(at) is int else self._view[at]
-
-    def __setitem__(self, at: Any, value: Any) -> None:
-        if type(at) is int:
-            self._cells[at] = value
-        else:
-            self._view[at] = value
-
-    def __len__(self) -> int:
-        return len(self._view)
-
-    def release(self) -> None:
-        self._view.release()
+    return ffi.from_buffer(_ARRAYS[code], memory)
 
 
-class _Words64(_Words):
-    """Read with a sign, which nearly none has set: a read without costs three times as much there."""
+def numbers(words: Any, first: int, end: int, step: int = 1) -> list[int]:
+    """Those from `first` to before `end`."""
+    if isinstance(words, memoryview):
+        return words[first:end:step].tolist()
+    return [words[at] for at in range(first, end, step)]
 
-    __slots__ = ("_signed",)
 
-    def __init__(self, memory: mmap.mmap, view: memoryview, code: str) -> None:
-        super().__init__(memory, view, code)
-        import cffi
+def empty(words: Any, first: int, end: int) -> bool:
+    """Whether all of them are zero, which is told far faster than what they are."""
+    part = words[first:end]
+    if isinstance(part, memoryview):
+        found = part.tobytes()
+    else:
+        from kamailio_py.libc import ffi
 
-        self._signed = cffi.FFI().cast(_C_TYPES["q"], self._cells)
+        found = ffi.buffer(part)[:]
+    return found == bytes(len(found))
 
-    def __getitem__(self, at: Any) -> Any:
-        if type(at) is not int:
-            return self._view[at]
-        value = self._signed[at]
-        return value if value >= 0 else value + 2**64
+
+def release(words: Any) -> None:
+    """Let go of the memory."""
+    if isinstance(words, memoryview):
+        words.release()
+    else:
+        from kamailio_py.libc import ffi
+
+        ffi.release(words)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import crc32
 
 from kamailio_py.shm.records import Record, i64, text, u32, u64
+from kamailio_py.shm.words import numbers
 from kamailio_py.sip.endpoint import LONGEST_SERVER_NAME
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Connections:
             number = u32[self._head + _LAST_ID] % _MAX_ID + 1
             u32[self._head + _LAST_ID] = number
             if reader is None:
-                loads = u32[self._load : self._load + self.readers].tolist()
+                loads = numbers(u32, self._load, self._load + self.readers)
                 first = (number - 1) % self.readers  # of several with as few, each has its turn
                 loads = loads[first:] + loads[:first]
                 reader = (first + loads.index(min(loads))) % self.readers

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from kamailio_py.log import get_logger
 from kamailio_py.sip.endpoint import Destination, ListenSocket
 from kamailio_py.sip.ip import is_multicast
+from kamailio_py.transport.datagrams import Receive, Send, operations
 
 if TYPE_CHECKING:
     from kamailio_py.engine.engine import Engine
@@ -48,6 +49,7 @@ class Udp:
 
     def __init__(self, streams: Callable[[bytes, Destination], bool]) -> None:
         self._sockets: dict[int, socket.socket] = {}
+        self._operations: dict[int, tuple[Receive, Send]] = {}
         self._streams = streams
 
     def bind(self, listening: ListenSocket, cfg: GlobalValues) -> None:
@@ -70,6 +72,7 @@ class Udp:
             raise BindError(f"bind({listening.host}, {listening.port}) on {listening.host}: {error.strerror}") from None
         listening.port = opened.getsockname()[1]
         self._sockets[listening.index] = opened
+        self._operations[listening.index] = operations(opened)
         self._cfg = cfg
 
     @staticmethod
@@ -103,7 +106,7 @@ class Udp:
         """Receive on one address until the process is to stop."""
         process.core.addresses.own = listening
         shared = self._sockets[listening.index]
-        recvfrom = shared.recvfrom
+        recvfrom, _ = self._operations[listening.index]
         receive = engine.receive
         begin, finish = process.core.shm.processes.begin, process.core.shm.processes.finish
         alone = (listening.workers or process.core.cfg.children) == 1
@@ -129,9 +132,11 @@ class Udp:
     def send(self, data: bytes, destination: Destination) -> bool:
         """Send one datagram; False with a line in the log when the system refuses it."""
         try:
-            self._sockets[destination.socket.index].sendto(data, (destination.host, destination.port))
+            _, sendto = self._operations[destination.socket.index]
         except KeyError:
             return self._streams(data, destination)
+        try:
+            sendto(data, (destination.host, destination.port))
         except OSError as error:
             logger.at(
                 self._cfg.corelog,

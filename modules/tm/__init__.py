@@ -27,7 +27,6 @@ from kamailio_py.module import Command, Module, commands_of
 from kamailio_py.modules.tm.acks import Acks
 from kamailio_py.modules.tm.api import EVENTS, Api
 from kamailio_py.modules.tm.cancel import Canceling
-from kamailio_py.modules.tm.cell import Flag
 from kamailio_py.modules.tm.cfg import CFG_VARIABLES
 from kamailio_py.modules.tm.client import Client
 from kamailio_py.modules.tm.commands import Commands
@@ -49,13 +48,12 @@ from kamailio_py.modules.tm.suspend import Suspension
 from kamailio_py.modules.tm.table import CellTable
 from kamailio_py.modules.tm.timers import Timers
 from kamailio_py.modules.tm.turn import Turns
-from kamailio_py.modules.tm.uac import Callback, Uac
+from kamailio_py.modules.tm.uac import Uac
 from kamailio_py.modules.tm.write import WriteFunctions
 from kamailio_py.script.context import Context
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
-    from kamailio_py.shm.locks import Lock
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
@@ -82,7 +80,6 @@ class Tm(
         self.api = Api(self)
         self.commands = Commands(self)
         self.events: dict[str, list[Callable[..., Any]]] = {name: [] for name in EVENTS}
-        self.callbacks: dict[str, Callback] = {}
         self.appends: dict[str, list[tuple[str, str, str]]] = {}
 
     def mod_init(self) -> None:
@@ -93,9 +90,6 @@ class Tm(
         self.u64 = shm.u64
         self.arena = shm.arena
         self.wheel = shm.wheel
-        self.cfg_changed()
-        self.locks: list[Lock] = []
-        self.mask = 0
         self.table = CellTable(self)
         self.state = State(self)
         self.matching = Matching(self)
@@ -117,11 +111,7 @@ class Tm(
         core.reply_handlers.append(self.replies.received)
 
     def cfg_changed(self) -> None:
-        """What is made of parameters for every new transaction."""
-        self.invite_flags = Flag.INVITE | (Flag.AUTO_INV_100 if self.auto_inv_100 else 0)
-        self.no_routes = (
-            0, 0, 0, 0, self.fr_timer, self.fr_inv_timer, self.retr_timer1, self.retr_timer2,
-        )  # fmt: skip
+        self.table.cfg_changed()
 
     def rpcs(self) -> Iterable[Command]:
         return commands_of(self.commands)

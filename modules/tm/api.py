@@ -45,11 +45,16 @@ EVENTS = (
 )
 
 
+Callback = Callable[["Transaction", int, "Message | None", Any], Any]
+"""(t, code, reply or None, data): hears of the end of a request of our own."""
+
+
 class Api:
     """See the head of the file."""
 
     def __init__(self, tm: Tm) -> None:
         self.tm = tm
+        self.callbacks: dict[str, Callback] = {}
 
     # the transaction of a run
 
@@ -217,9 +222,9 @@ class Api:
 
     # requests of our own
 
-    def callback(self, name: str, fn: Callable[[Transaction, int, Message | None, Any], Any]) -> None:
+    def callback(self, name: str, fn: Callback) -> None:
         """Register `fn(t, code, reply or None, data)` under a name for `request`; before forking."""
-        self.tm.callbacks[name] = fn
+        self.callbacks[name] = fn
 
     def request(
         self,

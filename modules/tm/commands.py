@@ -47,7 +47,7 @@ class Commands:
 
     def register(self) -> None:
         """Before forking."""
-        self.tm.callbacks[CALLBACK] = self._ended
+        self.tm.api.callback(CALLBACK, self._ended)
 
     @rpc("tm.stats", "", "How many transactions and replies there were.")
     def rpc_stats(self, call: Call) -> dict[str, int]:

@@ -113,7 +113,7 @@ class Server:
             log.err(f"too few headers: {error.reason}")
             return errors.E_BAD_REQ
         method = msg.method
-        lock = tm.locks[index & tm.mask]
+        lock = table.locks[index & table.mask]
         lock.acquire()
         canceled = False
         if table.table.head(index):

@@ -41,7 +41,7 @@ _pack_head = CELL_HEAD.pack_into
 _HEAD_SIZE = CELL_HEAD.size
 PROVEN = Flag.PROVEN
 _SEVEN_BITS = bytes(byte & 0x7F for byte in range(256))
-_unpack_blocks = struct.Struct("<5Q").unpack_from
+_unpack_blocks = struct.Struct("<5q").unpack_from
 """Cell.script and the four blocks behind it."""
 ROOM = 128
 """What a reply made here may have more than the headers of its request, to fit into its cell."""
@@ -56,8 +56,9 @@ class CellTable:
         shm = tm.core.shm
         self.tm = tm
         self.table = shm.table("tm", TABLE_ENTRIES, STRIPES, Cell)
-        self.locks = tm.locks = self.table.locks
-        self.mask = tm.mask = self.table.mask
+        self.locks = self.table.locks
+        self.mask = self.table.mask
+        self.cfg_changed()
         self._insert = self.table.insert
         self._alloc = shm.arena.alloc
         self._free = shm.arena.free
@@ -83,6 +84,12 @@ class CellTable:
         self.notes = owner("tm", "notes of modules")
         self.freed = tm.core.statistic("tm", "freed")
         self.delayed = tm.core.statistic("tm", "delayed_free")
+
+    def cfg_changed(self) -> None:
+        """What is made of parameters for every new transaction."""
+        tm = self.tm
+        self._invite_flags = Flag.INVITE | (Flag.AUTO_INV_100 if tm.auto_inv_100 else 0)
+        self._unarmed = (0, 0, 0, 0, tm.fr_timer, tm.fr_inv_timer, tm.retr_timer1, tm.retr_timer2)
 
     def key(self, msg: Message) -> int:
         """What the retransmissions of a request have in common, in 32 bits."""
@@ -117,24 +124,24 @@ class CellTable:
         u32[at] = (label + 1) & 0xFFFFFFFF
         method = METHODS.get(msg.method, OTHER)
         invite = method == INVITE
-        flags = tm.invite_flags if invite else 0
+        flags = self._invite_flags if invite else 0
         if msg.is_proven:
             flags |= PROVEN
         now = self._ms()
         if armed is None:
             life = tm.max_inv_lifetime if invite else tm.max_noninv_lifetime
-            routes = tm.no_routes
+            on_failure, on_reply, on_branch, on_branch_failure, fr, fr_inv, retr1, retr2 = self._unarmed
         else:
             life = armed.lifetime(tm, invite)
             if invite:  # what the script set before is forgotten for others, as by Kamailio
                 flags = (flags | armed.flags_on) & ~armed.flags_off
-            routes = armed.fields(tm)
+            on_failure, on_reply, on_branch, on_branch_failure, fr, fr_inv, retr1, retr2 = armed.fields(tm)
         socket = msg.socket
         memory = self._memory
         _pack_head(
-            memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, *routes,
-            socket.index if socket is not None else NONE, msg.src_port, port, len(source), len(target), len(data),
-            msg.flags, room, offset + size,
+            memory, offset, 0, 0, index, label, key, method, 1, flags, now, now + life, on_failure, on_reply,
+            on_branch, on_branch_failure, fr, fr_inv, retr1, retr2, socket.index if socket is not None else NONE,
+            msg.src_port, port, len(source), len(target), len(data), msg.flags, room, offset + size,
         )  # fmt: skip
         memory[offset + _HEAD_SIZE : offset + size] = tail
         self._insert(index, offset)

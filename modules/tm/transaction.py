@@ -66,7 +66,8 @@ class Transaction:
         self.u64 = tm.u64
         self.index = index
         self.label = label
-        self.lock = tm.locks[index & tm.mask]
+        table = tm.table
+        self.lock = table.locks[index & table.mask]
 
     def __repr__(self) -> str:
         return f"<Transaction {self.index}:{self.label}>"

@@ -7,7 +7,6 @@ process the reply arrives. What the callback needs is stored with the cell as pl
 from __future__ import annotations
 
 import marshal
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
 
 log = get_logger("tm")
-
-Callback = Callable[[Transaction, int, Message | None, Any], Any]
 
 
 class Uac:
@@ -203,6 +200,6 @@ class Uac:
         block = t.get_word(Cell.data)
         if block:
             name, data = self.tm.state.load(block)
-            callback = self.tm.callbacks.get(name)
+            callback = self.tm.api.callbacks.get(name)
             if callback is not None:
                 callback(t, code, msg, data)

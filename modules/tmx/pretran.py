@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from kamailio_py.shm.records import Record, u64
+from kamailio_py.shm.words import numbers
 
 if TYPE_CHECKING:
     from kamailio_py.shm.memory import SharedMemory
@@ -36,12 +37,12 @@ class Pretran:
         """Say that this process works on the request; True if another one does already."""
         branch = msg.via.branch or ""
         text = "\n".join((msg.call_id, msg.from_.tag, msg.cseq_number, msg.cseq_method, branch))
-        digest = int.from_bytes(blake2b(text.encode("latin-1"), digest_size=8).digest(), "little") or 1
+        digest = int.from_bytes(blake2b(text.encode("latin-1"), digest_size=7).digest(), "little") or 1
         words, first = self._shm.u64, self._first
         own = first + self._shm.processes.slot
         self._lock.acquire()
         words[own] = 0
-        found = digest in words[first : first + self._count].tolist()
+        found = digest in numbers(words, first, first + self._count)
         words[own] = digest
         self._lock.release()
         return found

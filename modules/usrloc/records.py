@@ -44,7 +44,7 @@ class AorRecord(Record):
     prev = u64("previous record of the bucket")
     hash = u32("Kamailio's hash of the address of record")
     size = u16("characters of the address of record")
-    check = u16("half of its CRC-32: Kamailio's hash is the same for many")
+    check = u16("15 bits of its CRC-32: Kamailio's hash is the same for many")
     contacts = u64("offset of the first contact")
     made = u64("microseconds since the epoch when it was made: Kamailio's order within a slot")
 
@@ -100,7 +100,7 @@ class Records:
 
     def _make_key(self, aor: str) -> Key:
         text = aor.encode("latin-1", "replace")
-        hash, check = aor_hash(aor), crc32(text) >> 16
+        hash, check = aor_hash(aor), crc32(text) >> 17
         return self._buckets(hash)[check % self._ways], hash | len(text) << 32 | check << 48, text
 
     def open(self, aor: str) -> Bindings:

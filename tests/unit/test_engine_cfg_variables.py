@@ -10,7 +10,7 @@ import pytest
 from kamailio_py import log
 from kamailio_py.engine.cfg_variables import CfgVariables, ChangeRefused
 from kamailio_py.module import RpcFault
-from kamailio_py.modules.tm.cell import Cell
+from kamailio_py.modules.tm.cell import INVITE, Cell, Flag
 from tests.kit.local import Local
 from tests.kit.requests import request
 from tests.kit.rpc import invoke
@@ -81,7 +81,15 @@ def test_what_tm_makes_of_its_parameters(server: Local, variables: CfgVariables)
     server.inject(request("MESSAGE", "sip:new@127.0.0.1"))
     [cell] = [offset for bucket in tm.table.table.filled() for offset in tm.table.table.walk(bucket)]
     assert Cell.unpack(server.core.shm.memory, cell).fr == 1234
-    assert not tm.invite_flags & 1 << 6
+    server.inject(request("INVITE", "sip:new@127.0.0.1", call_id="c2", branch="z9hG4bKb2"))
+    cells = [
+        Cell.unpack(server.core.shm.memory, at)
+        for bucket in tm.table.table.filled()
+        for at in tm.table.table.walk(bucket)
+    ]
+    [flags] = [values.flags for values in cells if values.method == INVITE]
+    assert flags & Flag.INVITE
+    assert not flags & Flag.AUTO_INV_100
 
 
 def test_the_log_level(server: Local, variables: CfgVariables) -> None:

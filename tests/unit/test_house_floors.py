@@ -16,7 +16,7 @@ MODULES = ROOT / "modules"
 FLOORS = {
     "config": set(),
     "sip": set(),
-    "shm": {"clock", "log", "points"},
+    "shm": {"clock", "libc", "log", "points"},
     "db": {"log"},
     "dns": {"shm", "log", "clock"},
     "script": {"config", "sip", "shm", "log", "clock", "module"},
@@ -24,7 +24,7 @@ FLOORS = {
     "engine": {"config", "sip", "db", "dns", "shm", "script", "module", "log", "clock", "points"},
     "rpc": {"engine", "sip", "dns", "shm", "module", "log", "clock"},
     "modules": {"config", "sip", "db", "dns", "shm", "script", "engine", "rpc", "module", "log", "clock", "points"},
-    "transport": {"engine", "sip", "shm", "log", "process"},
+    "transport": {"engine", "sip", "shm", "libc", "log", "process"},
     "inspector": {"shm", "clock"},
     "bench": set(),
     "process": {"engine", "sip", "shm", "script", "config", "module", "transport", "log", "clock", "options"},

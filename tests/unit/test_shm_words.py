@@ -1,23 +1,23 @@
-"""Numbers in shared memory: what PyPy reaches them through behaves as a memoryview does."""
+"""Numbers in shared memory: what PyPy reaches them through behaves as a memoryview does, where it matters."""
 
 from __future__ import annotations
 
 import mmap
 import sys
+from typing import Any
 
 import pytest
 
 pytest.importorskip("cffi")  # part of PyPy; here it comes with the tests' own packages
 
-from kamailio_py.shm.words import _Words, _Words64, words
+from kamailio_py.shm.words import array, empty, numbers, release, words
 
-LIMITS = {"I": (0, 2**32 - 1), "Q": (0, 2**64 - 1), "q": (-(2**63), 2**63 - 1)}
+LIMITS = {"I": (0, 2**32 - 1), "Q": (0, 2**63 - 1), "q": (-(2**63), 2**63 - 1)}
 
 
-def both(code: str) -> tuple[memoryview, _Words]:
+def both(code: str) -> tuple[Any, Any]:
     memory = mmap.mmap(-1, 4096)
-    view = memoryview(memory).cast(code)  # type: ignore[call-overload]
-    return view, (_Words64 if code == "Q" else _Words)(memory, view, code)
+    return words(memory, code, writable=False), array(memory, code)
 
 
 @pytest.mark.parametrize("code", LIMITS)
@@ -38,14 +38,39 @@ def test_a_value_too_large_is_refused(code: str) -> None:
         cells[0] = LIMITS[code][1] + 1
 
 
-def test_slices() -> None:
-    view, cells = both("Q")
-    cells[2] = 5
-    assert cells[1:4].tolist() == [0, 5, 0]
-    cells[1:3] = memoryview(bytes(16)).cast("Q")
-    assert view[2] == 0
+@pytest.mark.parametrize("code", LIMITS)
+def test_a_place_beyond_the_end_is_refused(code: str) -> None:
+    for made in both(code):
+        with pytest.raises(IndexError):
+            made[len(made)]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_many_at_once(kind: int) -> None:
+    made = both("Q")[kind]
+    assert empty(made, 0, 512)
+    made[2], made[4] = 5, 6
+    assert numbers(made, 1, 5) == [0, 5, 0, 6]
+    assert numbers(made, 0, 6, 2) == [0, 5, 6]
+    assert empty(made, 0, 2)
+    assert not empty(made, 0, 3)
+    assert empty(made, 5, 512)
+    part = made[2:5]
+    part[1] = 7
+    assert made[3] == 7
+    assert list(part) == [5, 7, 6]
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_released_memory_can_be_closed(kind: int) -> None:
+    memory = mmap.mmap(-1, 4096)
+    made = array(memory, "Q") if kind else words(memory, "Q", writable=False)
+    with pytest.raises(BufferError):
+        memory.close()
+    release(made)
+    memory.close()
 
 
 def test_cpython_uses_a_memoryview() -> None:
-    made = words(mmap.mmap(-1, 64), "Q")
-    assert isinstance(made, memoryview if sys.implementation.name == "cpython" else _Words)
+    made = words(mmap.mmap(-1, 64), "Q", writable=True)
+    assert isinstance(made, memoryview) == (sys.implementation.name == "cpython")

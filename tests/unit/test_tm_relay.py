@@ -69,7 +69,7 @@ def test_retransmissions_double_up_to_t2_until_the_timeout(house: House) -> None
 
 def test_provisional_stops_invite_retransmission_and_sets_the_longer_timer(house: House) -> None:
     house.tm.fr_inv_timer = 50000
-    house.tm.no_routes = (0, 0, 0, 0, 30000, 50000, 500, 4000)
+    house.tm.cfg_changed()
     relaying(house)
     house.request("INVITE")
     assert house.statuses() == [100]

@@ -1,0 +1,21 @@
+"""The functions of the C library that PyPy calls directly, where Python's own way to them costs more than they do.
+
+Only PyPy loads this file, and only where it is used; `libc` has the functions, `ffi` what goes with them.
+"""
+
+from __future__ import annotations
+
+import cffi
+
+ffi = cffi.FFI()
+ffi.cdef(
+    """
+    void *sem_open(const char *name, int flags, ...);
+    int sem_wait(void *semaphore);
+    int sem_post(void *semaphore);
+    int sem_close(void *semaphore);
+    ssize_t recvfrom(int fd, void *data, size_t size, int flags, void *address, uint32_t *address_size);
+    ssize_t sendto(int fd, const void *data, size_t size, int flags, const void *address, uint32_t address_size);
+    """
+)
+libc = ffi.dlopen(None)
