@@ -5,10 +5,12 @@ All of them are part of what goes over the wire or of what tools show, so they a
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
 from hashlib import md5
 from struct import Struct, unpack_from
 from typing import TYPE_CHECKING
+
+from kamailio_py.sip.remembered import memo
 
 if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 TABLE_ENTRIES = 65536
 MAGIC_COOKIE = "z9hG4bK"
 _SPACE = " \t\r\n"
-_HEX = frozenset("0123456789abcdefABCDEF")
+_branch = re.compile(rf"{MAGIC_COOKIE}([0-9A-Fa-f]{{1,8}})\.([^.]+)\.([0-9A-Fa-f]{{1,8}})").fullmatch
 
 
 _UNPACK = [Struct(f">{words}I").unpack_from for words in range(64)]
@@ -66,7 +68,7 @@ def case_hash(first: str, second: str = "", size: int = 0) -> int:
     return core_hash(first.lower(), second.lower(), size)
 
 
-_number_sum = lru_cache(1024)(_sum)
+_number_sum = memo(1024)(_sum)
 
 
 def transaction_index(call_id: str, cseq_number: str) -> int:
@@ -99,13 +101,9 @@ def branch_param(index: int, value: str, branch: int = 0, extra: str = "") -> st
 
 def parse_branch(text: str | None) -> tuple[int, str, int] | None:
     """(index, value, branch) of a branch parameter that this server may have made, else None."""
-    if not text or not text.startswith(MAGIC_COOKIE):
+    match = _branch(text) if text else None
+    if match is None:
         return None
-    parts = text[7:].split(".")
-    if len(parts) != 3 or not parts[1]:
-        return None
-    index, value, branch = parts
-    if not (0 < len(index) <= 8 and 0 < len(branch) <= 8 and _HEX.issuperset(index) and _HEX.issuperset(branch)):
-        return None
+    index, value, branch = match.groups()
     number = int(index[::-1], 16)
     return (number, value, int(branch[::-1], 16)) if number < TABLE_ENTRIES else None

@@ -6,10 +6,12 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 
+from kamailio_py.sip.remembered import memo
+
 _DIGITS_AND_DOTS = frozenset("0123456789.")
 
 
-@lru_cache(1024)
+@memo(1024)
 def is_ipv4(text: str) -> bool:
     """Four decimal numbers of at most 255 with dots between them."""
     if not 7 <= len(text) <= 15 or not _DIGITS_AND_DOTS.issuperset(text):
@@ -18,7 +20,7 @@ def is_ipv4(text: str) -> bool:
     return len(parts) == 4 and all(0 < len(part) <= 3 and int(part) < 256 for part in parts)
 
 
-@lru_cache(1024)
+@memo(1024)
 def is_ipv6(text: str) -> bool:
     """An IPv6 address, with or without brackets."""
     if text[:1] == "[" and text[-1:] == "]":
@@ -48,7 +50,7 @@ def family(text: str) -> int:
     return AF_INET6 if is_ipv6(text) else 0
 
 
-@lru_cache(1024)
+@memo(1024)
 def normalise(text: str) -> str:
     """One spelling for each address, without brackets; a host name in lower case."""
     if is_ipv4(text):

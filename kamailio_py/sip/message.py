@@ -27,6 +27,7 @@ STATE = (
     "otcpid", "use_otcpid",
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
+_STATE = frozenset(STATE)
 
 KEPT = (
     "dst_uri", "path", "q", "branch_flags", "flags", "script_flags", "xflags", "force_rport", "add_local_rport",
@@ -153,7 +154,7 @@ class Message(MessageValues):
     def state(self) -> tuple[Any, ...]:
         """All script state as plain data that marshal can write."""
         own = self.__dict__
-        values = {name: own[name] for name in STATE if name in own}
+        values = {name: value for name, value in own.items() if name in _STATE}
         lumps = own.get("lumps")
         branches = own.get("branches")
         return (

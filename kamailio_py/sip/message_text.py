@@ -20,7 +20,6 @@ _partition = str.partition
 _COLON = repeat(":")
 _SPACE = " \t\r\n"
 _BLANK = " \t"
-_DIGITS = frozenset("0123456789")
 
 _HTTP = ("HTTP/1.0 ", "HTTP/1.1 ")
 
@@ -139,7 +138,7 @@ class MessageText(Slotted):
         if line[:8].upper() == "SIP/2.0 " or (self.http_replies and line[:9] in _HTTP):
             version, _, rest = line.partition(" ")
             code, reason = rest[:3], rest[3:]
-            if not _DIGITS.issuperset(code) or len(code) != 3 or reason[:1] not in (" ", "\t"):
+            if len(code) != 3 or not code.isdecimal() or not code.isascii() or reason[:1] not in (" ", "\t"):
                 raise BadMessage("bad status line")
             self.is_request = False
             self.version = version

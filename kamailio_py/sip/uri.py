@@ -6,9 +6,8 @@ Kamailio's parser refuses and for nothing else, and it remembers the URIs parsed
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from kamailio_py.sip.errors import BadUri
+from kamailio_py.sip.remembered import memo
 
 _USUAL_HOST = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz.-")
 _HOST = set(_USUAL_HOST)
@@ -105,7 +104,7 @@ def param_of(params: str, name: str) -> str | None:
     return None
 
 
-@lru_cache(2048)
+@memo(2048)
 def _parse(text: str) -> Uri:
     if len(text) < 5:
         raise BadUri("URI too short")

@@ -7,10 +7,10 @@ a reply can be made without touching the other bytes. One header may hold severa
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import Slotted, lazy, slotted
+from kamailio_py.sip.remembered import memo
 
 _HEAD = re.compile(
     r"[ \t\r\n]*(SIP)[ \t\r\n]*/[ \t\r\n]*(2\.0)[ \t\r\n]*/[ \t\r\n]*([^ \t\r\n/]+)[ \t\r\n]+"
@@ -32,7 +32,7 @@ _NEVER_WITH_VALUE = frozenset(("hidden", "alias", "a"))
 _NEVER_BARE = frozenset(("ttl", "branch", "maddr", "received", "i", "al"))
 
 
-@lru_cache(4096)
+@memo(4096)
 def _hostport(text: str) -> tuple[str, str, int] | None:
     """Host, port as text and port of "host:port" written without blanks."""
     match = _HOSTPORT.fullmatch(text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 
 from kamailio_py.clock import Clock
 from kamailio_py.log import get_logger
@@ -18,6 +17,7 @@ from kamailio_py.script.values import wrap32
 from kamailio_py.shm.memory import SharedMemory
 from kamailio_py.shm.records import Record, i64, u32, u64
 from kamailio_py.sip.hash import case_hash
+from kamailio_py.sip.remembered import memo
 
 log = get_logger("htable")
 
@@ -44,7 +44,7 @@ class Item(Record):
 _HASH, _EXPIRE, _NUMBER = Item.hash >> 3, Item.expire >> 3, Item.number >> 3
 _FLAGS, _NAME = Item.flags >> 3, Item.name >> 3
 _text = struct.Struct("<II").pack
-_hash = lru_cache(8192)(case_hash)
+_hash = memo(8192)(case_hash)
 
 Value = int | str
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kamailio_py.sip.message import Message
 
 log = get_logger("tm")
+_FAILURE, _BRANCH_FAILURE = RouteType.FAILURE, RouteType.BRANCH_FAILURE
 
 NO_AUTO_100, NO_ERROR_REPLY = 1, 2
 """Bits of t_relay_to()'s flags; 4, no DNS failover, means nothing where a next hop is given."""
@@ -52,7 +53,7 @@ class Forward:
         tm = self.tm
         msg = ctx.msg
         t = ctx.t
-        if ctx.route_type & (RouteType.FAILURE | RouteType.BRANCH_FAILURE):
+        if ctx.route_type is _FAILURE or ctx.route_type is _BRANCH_FAILURE:
             if t is None:
                 log.crit("undefined T")
                 return -1

@@ -10,7 +10,6 @@ database and no timer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -19,6 +18,7 @@ from kamailio_py.modules.usrloc.bindings import Bindings
 from kamailio_py.modules.usrloc.contact import EXPIRED_TIME, SIZES, Contact, ContactRecord, State, read
 from kamailio_py.shm.records import Record, u16, u32, u64
 from kamailio_py.sip.hash import core_hash
+from kamailio_py.sip.remembered import memo
 
 if TYPE_CHECKING:
     from kamailio_py.engine.core import Core
@@ -34,7 +34,7 @@ LONGEST_AOR = 0xFFFF
 Key = tuple[int, int, bytes]
 """Where an address of record is found: bucket, the word with its hash and size, its text."""
 
-aor_hash = lru_cache(4096)(core_hash)
+aor_hash = memo(4096)(core_hash)
 
 
 class AorRecord(Record):
@@ -70,7 +70,7 @@ class Records:
         self._kept, self._marks = kept, marks
         self._spread = max(BUCKETS // slots, 1)
         self._ways = min(WAYS, self._spread)
-        self._key = lru_cache(4096)(self._make_key)
+        self._key = memo(4096)(self._make_key)
         shm = core.shm
         buckets = slots * self._spread
         self._table = shm.table(f"usrloc.{name}", buckets, min(STRIPES, buckets), AorRecord)
