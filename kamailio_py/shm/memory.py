@@ -32,7 +32,7 @@ from kamailio_py.shm.slabs import SLAB, SlabHead
 from kamailio_py.shm.table import Table
 from kamailio_py.shm.trace import Trace, TraceEvent
 from kamailio_py.shm.wheel import SLOTS, STRIPES, TimerNode, Wheel, WheelHead
-from kamailio_py.shm.words import release, words
+from kamailio_py.shm.words import contents, release, words
 
 DEFAULT_SIZE = 64 << 20
 SMALLEST = 4 << 20
@@ -46,8 +46,8 @@ LAST_LAID_OUT = "wheel.locks"
 class SharedMemory:
     """See the head of the file.
 
-    `memory` is the mmap, for copying bytes; `u8`, `u32`, `u64`, `i64` are views whose index is the offset divided by
-    the width. `limited` says that the machine had less room than was asked for, `size` is what there is.
+    `memory` is for copying bytes, by slices; `u8`, `u32`, `u64`, `i64` are views whose index is the offset
+    divided by the width. `limited` says that the machine had less room than was asked for, `size` is what there is.
     """
 
     arena: Arena
@@ -58,13 +58,13 @@ class SharedMemory:
 
     def __init__(self, instance: str, memory: mmap.mmap, writable: bool) -> None:
         self.instance = instance
-        self.memory = memory
         self.writable = writable
         self.size = len(memory)
         self.limited = False
         self.identity = Identity()
-        self.u8 = memoryview(memory)
-        self.u32, self.u64, self.i64 = (words(memory, code, writable) for code in "IQq")
+        self.u8, self.u32, self.u64, self.i64 = (words(memory, code, writable) for code in "BIQq")
+        self._mapping = memory
+        self.memory = contents(memory, self.u64)
         self.structures: dict[str, layout.Structure] = {}
         self.tables: dict[str, Table] = {}
         self.queues: dict[str, Queue] = {}
@@ -289,7 +289,12 @@ class SharedMemory:
         self.arena = Arena(
             self.memory, self.u64, arena.offset, arena.description["first"], arena.description["slabs"],
             self.lock_groups["arena.locks"], Names("owners", self.memory, owners.offset, OWNERS), self._describe,
+            self._wipe,
         )  # fmt: skip
+
+    def _wipe(self, offset: int, size: int) -> None:
+        """Zero whole pages and let the machine have their memory."""
+        self._mapping.madvise(mmap.MADV_REMOVE, offset, size)
 
     def _open_processes(self) -> None:
         counters, processes = self.structures["counters"], self.structures["processes"]
@@ -408,7 +413,7 @@ class SharedMemory:
         for view in (self.i64, self.u64, self.u32, self.u8):
             release(view)
         with contextlib.suppress(BufferError):
-            self.memory.close()
+            self._mapping.close()
 
     def unlink(self) -> None:
         """Remove the object; processes that have it keep it until they leave."""

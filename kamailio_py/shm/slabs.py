@@ -7,7 +7,7 @@ before it is used; slabs that were given back are zero again and their memory is
 
 from __future__ import annotations
 
-import mmap
+from collections.abc import Callable
 from typing import Any
 
 from kamailio_py.shm.locks import Lock
@@ -42,9 +42,11 @@ def slabs_for(length: int) -> int:
 class SlabMap:
     """See the head of the file. A slab's number is its place in the map; `start(number)` its first byte."""
 
-    __slots__ = ("_head", "_map", "_memory", "_words", "count", "first", "lock")
+    __slots__ = ("_head", "_map", "_memory", "_words", "count", "first", "lock", "wipe")
 
-    def __init__(self, memory: Any, words: Any, offset: int, first: int, count: int, lock: Lock) -> None:
+    def __init__(
+        self, memory: Any, words: Any, offset: int, first: int, count: int, lock: Lock, wipe: Callable[[int, int], None]
+    ) -> None:
         self._memory = memory
         self._words = words
         self._head = offset >> 3
@@ -52,6 +54,7 @@ class SlabMap:
         self.first = first
         self.count = count
         self.lock = lock
+        self.wipe = wipe
         lock.mend = self._mend
 
     @staticmethod
@@ -71,22 +74,25 @@ class SlabMap:
 
     def _find(self, count: int) -> int:
         """The first of `count` free slabs in a row, -1 if there are none."""
-        found = self._memory.find(bytes(count), self._map, self._map + self.count)
-        return found - self._map if found >= 0 else -1
+        return self.kinds().find(bytes(count))
+
+    def _mark(self, number: int, kind: int) -> None:
+        at = self._map + number
+        self._memory[at : at + 1] = bytes((kind,))
 
     def take(self, kind: int) -> int:
         """A slab for a class; -1 if none is free."""
         with self.lock:
             number = self._find(1)
             if number >= 0:
-                self._memory[self._map + number] = kind
+                self._mark(number, kind)
         return number
 
     def give(self, number: int) -> None:
         """A class needs its slab no more; that class's lock is held."""
         self._wipe(number, 1)
         with self.lock:
-            self._memory[self._map + number] = 0
+            self._mark(number, 0)
 
     def take_large(self, length: int, owner: int) -> int:
         """A large block; its offset, or 0."""
@@ -99,7 +105,7 @@ class SlabMap:
             at, start = self._map + number, self.start(number)
             words[start >> 3] = USED << 56 | LARGE << 48 | owner << 32 | length
             self._memory[at + 1 : at + count] = bytes((CONTINUED,)) * (count - 1)
-            self._memory[at] = LARGE
+            self._mark(number, LARGE)
             used = words[head] + count
             words[head] = used
             words[head + _PEAK] = max(used, words[head + _PEAK])
@@ -130,7 +136,7 @@ class SlabMap:
 
     def _wipe(self, number: int, count: int) -> None:
         """Zero slabs and let the machine have their memory."""
-        self._memory.madvise(mmap.MADV_REMOVE, self.start(number), count * SLAB)
+        self.wipe(self.start(number), count * SLAB)
 
     def _mend(self) -> None:
         """After the death of a holder: a large block exists if its first slab says so, as long as its word says."""
@@ -145,7 +151,7 @@ class SlabMap:
             elif kinds[number] in (LARGE, CONTINUED) or word:
                 # It was being made or given back.
                 self._wipe(number, 1)
-                self._memory[self._map + number] = 0
+                self._mark(number, 0)
             number += count
         self._words[self._head] = used
 

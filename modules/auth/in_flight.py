@@ -73,7 +73,7 @@ class InFlight:
         """The number of a new nonce."""
         with self._locks[pool]:
             number = self._shm.u32[self._place(pool)] = (self._shm.u32[self._place(pool)] + 1) & _WRAP
-            memory = self._shm.memory
+            memory = self._shm.u8
             if self._count_part:
                 memory[self._count_at(number, pool)] = 0
             if self._once_part:
@@ -87,9 +87,9 @@ class InFlight:
             return Verdict.STALE
         at = self._count_at(number, pool)
         with self._locks[pool]:
-            if self._shm.memory[at] >= nc:
+            if self._shm.u8[at] >= nc:
                 return Verdict.STALE
-            self._shm.memory[at] = nc
+            self._shm.u8[at] = nc
         return Verdict.OK
 
     def check_once(self, number: int, pool: int) -> Verdict:
@@ -98,9 +98,9 @@ class InFlight:
             return Verdict.REUSED
         at, bit = self._once_at(number, pool)
         with self._locks[pool]:
-            if self._shm.memory[at] & bit:
+            if self._shm.u8[at] & bit:
                 return Verdict.REUSED
-            self._shm.memory[at] |= bit
+            self._shm.u8[at] |= bit
         return Verdict.OK
 
     def _forgotten(self, number: int, pool: int, part: int) -> bool:

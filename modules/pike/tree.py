@@ -66,7 +66,7 @@ class Tree:
         self._now = now
         self._arena = shm.arena
         self._owner = shm.arena.owner("pike", "node", Node)
-        self._memory = shm.memory
+        self._memory, self._bytes = shm.memory, shm.u8
         self._words = shm.u64
         self._u32 = shm.u32
         self._heads = shm.reserve("pike.branches", "words", 8 * BRANCHES) >> 3
@@ -76,7 +76,7 @@ class Tree:
 
     def _get(self, node: int, field: int) -> int:
         at = node + field
-        return self._memory[at] | self._memory[at + 1] << 8
+        return self._bytes[at] | self._bytes[at + 1] << 8
 
     def _put(self, node: int, field: int, value: int) -> None:
         self._memory[node + field : node + field + 2] = value.to_bytes(2, "little")
@@ -87,7 +87,7 @@ class Tree:
             self._put(node, field, value + 1)
 
     def _flags(self, node: int) -> int:
-        return self._memory[node + Node.flags]
+        return self._bytes[node + Node.flags]
 
     def _chain(self, head: int) -> Iterator[int]:
         """Nodes of the chain that starts in this word."""
@@ -98,7 +98,7 @@ class Tree:
             node = following
 
     def _find(self, head: int, byte: int) -> int:
-        return next((node for node in self._chain(head) if self._memory[node + Node.byte] == byte), 0)
+        return next((node for node in self._chain(head) if self._bytes[node + Node.byte] == byte), 0)
 
     def _over(self, node: int, prev: int, curr: int, limit: int) -> bool:
         before, now = self._get(node, prev), self._get(node, curr)
@@ -131,7 +131,7 @@ class Tree:
         if not flags & RED and self._is_hot(node):
             flags |= RED
             mark = Mark.NEWLY_BLOCKED
-        self._memory[node + Node.flags] = flags
+        self._bytes[node + Node.flags] = flags
         self._touch(node)
         return mark
 
@@ -171,7 +171,7 @@ class Tree:
                     for node, ip in list(self._below(self._heads + branch, b"")):
                         self._shift(node)
                         if self._flags(node) & RED and not self._is_hot(node):
-                            self._memory[node + Node.flags] &= ~RED & 0xFF
+                            self._bytes[node + Node.flags] &= ~RED & 0xFF
                             unblocked.append(ip)
         return unblocked
 
@@ -207,7 +207,7 @@ class Tree:
     def _below(self, head: int, path: bytes) -> Iterator[tuple[int, bytes]]:
         """All nodes under a word, with the bytes that lead to them."""
         for node in self._chain(head):
-            here = path + bytes((self._memory[node + Node.byte],))
+            here = path + bytes((self._bytes[node + Node.byte],))
             yield node, here
             yield from self._below((node + Node.kids) >> 3, here)
 
