@@ -11,7 +11,7 @@ import sys
 
 FREEZES = hasattr(gc, "freeze")
 """Whether the collector is CPython's; that of PyPy has neither generations nor thresholds."""
-JIT = "function_threshold=100,threshold=70,trace_eagerness=20,trace_limit=16000"
+JIT = "function_threshold=100,threshold=70,trace_eagerness=20,trace_limit=30000"
 """For PyPy. A request is one long way that is gone thousands of times, with few loops in it: with the thresholds the
 interpreter comes with, the stock config had not settled after 5,000 calls, with these it has after 1,600; and with a
 trace of 6,000 steps at most the longest ways are never compiled whole (a fifth of the time of a call)."""
