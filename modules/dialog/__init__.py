@@ -60,9 +60,7 @@ class Dialogs(Functions, Variables, Commands, StoredParameters):
             raise ModuleError("can't load RR API")
         self.tm = tm.api
         self._check()
-        self.active, self.early, self.processed, self.expired, self.failed = (
-            core.statistic("dialog", name) for name in self.statistics
-        )
+        self.counted = {name.removesuffix("_dialogs"): core.statistic("dialog", name) for name in self.statistics}
         self.flag = 1 << self.dlg_flag if self.dlg_flag >= 0 else 0
         start = core.cfg.server_id if self.h_id_start == -1 else self.h_id_start
         self.table = DialogTable(core, 1 << max(self.hash_size - 1, 0).bit_length(), self.h_id_step, start)

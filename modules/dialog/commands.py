@@ -187,7 +187,7 @@ class Commands(Parts):
         view = found[0]
         if state == State.DELETED:
             if State.CONFIRMED_NA <= view.state < State.DELETED:
-                self.count(self.active, -1)
+                self.count("active", -1)
             self.leave_all(view.ident)
             self.table.bury(view.ident)
         else:

@@ -77,20 +77,16 @@ class Parts(Module):
     profiles: Profiles
     remote_profiles: RemoteProfiles
     stored: Stored
-    active: int
-    early: int
-    processed: int
-    expired: int
-    failed: int
+    counted: dict[str, int]
     _timeout: PVar | None
     _ruri: PVar
 
     # counts
 
-    def count(self, counter: int, n: int = 1) -> None:
-        """Count, if the statistics are wanted."""
+    def count(self, name: str, n: int = 1) -> None:
+        """Count `name` dialogs ("active"), if the statistics are wanted."""
         if self.enable_stats:
-            self.core.count(counter, n)
+            self.core.count(self.counted[name], n)
 
     # runs
 

@@ -235,7 +235,7 @@ class Requests:
             view = self.table.get(ident)
             if view is None or view.state == State.DELETED or view.due > self.core.clock.ms() + 5000:
                 return  # the route has ended it, or given it more time
-        module.count(module.expired)
+        module.count("expired")
         if view.iflags & Inner.TIMEOUT_BYE:
             if not self.bye(view):
                 self.module.tracking.step(ident, Event.BYE)

@@ -219,8 +219,8 @@ class Stored:
             return
         if not self.table.insert(fields, texts, self.core.clock.ms() + int(left * 1000)):
             return
-        module.count(module.active)
-        module.count(module.processed)
+        module.count("active")
+        module.count("processed")
         for name, value in self._variables(ident):
             self.table.set_variable(ident, name, value)
         self.table.set_bits(ident, "dflags", off=Flag.CHANGED_VARS)

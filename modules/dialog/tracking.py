@@ -150,7 +150,7 @@ class Tracking:
         if not table.insert(fields, texts):
             return False
         notes.ident = ident
-        module.count(module.processed)
+        module.count("processed")
         for name, value in notes.variables.items():
             table.set_variable(ident, name, value)
         table.set_bits(ident, "dflags", off=Flag.CHANGED_VARS)
@@ -334,16 +334,16 @@ class Tracking:
         if old == new:
             return old, new
         if old == State.EARLY:
-            module.count(module.early, -1)
+            module.count("early", -1)
         if new == State.EARLY:
-            module.count(module.early)
+            module.count("early")
         elif new == State.CONFIRMED_NA:
-            module.count(module.active)
+            module.count("active")
         elif new == State.DELETED:
             if old >= State.CONFIRMED_NA:
-                module.count(module.active, -1)
+                module.count("active", -1)
             else:
-                module.count(module.failed)
+                module.count("failed")
             module.leave_all(ident)
         return old, new
 

@@ -148,4 +148,4 @@ class Variables(Parts):
     @pvar("DLG_count", type="int", inner=False)
     def dlg_count(self, inner: Inner) -> Getter:
         """$DLG_count: dialogs that are active."""
-        return lambda ctx: self.core.shm.counters.total(self.active)
+        return lambda ctx: self.core.shm.counters.total(self.counted["active"])
