@@ -164,7 +164,7 @@ class Client:
         """The 32 characters that stand for the transaction in branch parameters, computed when first needed."""
         at = t.offset + Cell.md5
         memory = t.tm.memory
-        if not memory[at]:
+        if not t.u32[at >> 2]:
             memory[at : at + 32] = char_msg_val(msg).encode("latin-1")
         return memory[at : at + 32].decode("latin-1")
 

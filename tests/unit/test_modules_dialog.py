@@ -96,12 +96,12 @@ def test_states_and_counts(server: Local) -> None:
     module = dialogs(server)
     total = server.core.shm.counters.total
     assert states(server) == [State.CONFIRMED]
-    assert [total(n) for n in (module.active, module.early, module.processed, module.failed)] == [1, 0, 1, 0]
+    assert [total(module.counted[name]) for name in ("active", "early", "processed", "failed")] == [1, 0, 1, 0]
     assert module.profiles.size("calls", "alice") == module.profiles.size("calls", None) == 1
     route = f"Route: {Sip(invite).all('Record-Route')[0]}"
     server.inject(request("BYE", "sip:bob@127.0.0.1:7000", branch="z9hG4bKb", cseq=2, to_tag="b1", extra=route))
     assert states(server) == [State.DELETED]
-    assert [total(n) for n in (module.active, module.processed, module.failed)] == [0, 1, 0]
+    assert [total(module.counted[name]) for name in ("active", "processed", "failed")] == [0, 1, 0]
     assert module.profiles.size("calls", "alice") == module.profiles.size("calls", None) == 0
     server.advance(8, step=0.25)
     assert states(server) == []
@@ -114,7 +114,7 @@ def test_timeout_ends_it(server: Local, capfd: pytest.CaptureFixture[str]) -> No
     server.advance(3, step=0.25)
     assert states(server) == [State.DELETED]
     assert "end of c1 alice" in capfd.readouterr().err
-    assert server.core.shm.counters.total(dialogs(server).expired) == 1
+    assert server.core.shm.counters.total(dialogs(server).counted["expired"]) == 1
     server.advance(8, step=0.25)
     assert states(server) == []
 
@@ -146,7 +146,7 @@ def test_failed_call(server: Local, capfd: pytest.CaptureFixture[str]) -> None:
     call(server, code=486)
     assert states(server) == [State.DELETED]
     assert "failed c1" in capfd.readouterr().err
-    assert server.core.shm.counters.total(dialogs(server).failed) == 1
+    assert server.core.shm.counters.total(dialogs(server).counted["failed"]) == 1
 
 
 def test_no_ack(server: Local) -> None:
@@ -218,7 +218,7 @@ def test_a_restart(tmp_path: Path) -> None:
         assert (view.ident, view.call_id, view.to_tag, view.variables) == (before.ident, "kept", "b1", {"who": "alice"})
         assert view.profiles == [("calls", "alice")]
         assert module.profiles.size("calls", "alice") == 1
-        assert server.core.shm.counters.total(module.active) == 1
+        assert server.core.shm.counters.total(module.counted["active"]) == 1
 
 
 def test_shutdown_mode(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import struct
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 pytest.importorskip("cffi")  # part of PyPy; here it comes with the tests' own packages
 
-from kamailio_py.shm.words import array, empty, numbers, release, words
+from kamailio_py.shm.words import array, contents, empty, numbers, release, words
 
 LIMITS = {"I": (0, 2**32 - 1), "Q": (0, 2**63 - 1), "q": (-(2**63), 2**63 - 1)}
 
@@ -64,11 +65,22 @@ def test_many_at_once(kind: int) -> None:
 @pytest.mark.parametrize("kind", [0, 1])
 def test_released_memory_can_be_closed(kind: int) -> None:
     memory = mmap.mmap(-1, 4096)
-    made = array(memory, "Q") if kind else words(memory, "Q", writable=False)
-    with pytest.raises(BufferError):
-        memory.close()
-    release(made)
+    release(array(memory, "Q") if kind else words(memory, "Q", writable=False))
     memory.close()
+
+
+@pytest.mark.parametrize("kind", [0, 1])
+def test_bytes(kind: int) -> None:
+    memory = mmap.mmap(-1, 4096)
+    made = array(memory, "Q") if kind else words(memory, "Q", writable=False)
+    text = contents(memory, made)
+    assert len(text) == 4096
+    text[8:12] = b"\x01\x02\x03\x04"
+    assert made[1] == 0x04030201
+    assert text[6:13] == b"\0\0\x01\x02\x03\x04\0"
+    struct.pack_into("<I", text, 8, 77)
+    assert struct.unpack_from("<I", text, 8) == (77,)
+    assert text[4090:5000] == bytes(6)
 
 
 def test_cpython_uses_a_memoryview() -> None:
