@@ -176,11 +176,18 @@ def one_scenario(
     samples.processes.append(used.processes)
 
 
-def warm(driver: Drives, window: int, seconds: float) -> None:
-    """Full load that nobody looks at, in short stretches: what they are made of goes by how fast the last one was."""
-    end = time.monotonic() + seconds
+def warm(driver: Drives, scenario: Scenario, seconds: float) -> None:
+    """Load that nobody looks at, in short stretches: what they are made of goes by how fast the last one was.
+
+    Full load, or where the cfg holds requests back, so that a window of them makes few a second, rates about what the
+    server holds.
+    """
+    end, rate = time.monotonic() + seconds, LOWEST
     while (left := end - time.monotonic()) > 0:
-        driver.closed(window, min(left, 1.0))
+        if scenario.delay_ms:
+            rate *= 0.5 if driver.paced(rate, min(left, 1.0)).lost else 2.0
+        else:
+            driver.closed(scenario.window, min(left, 1.0))
 
 
 def idle(server: Server, seconds: float) -> float:
@@ -194,7 +201,7 @@ def idle(server: Server, seconds: float) -> float:
 
 def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, receivers: int, samples: Samples) -> Scaled:
     """What so many receivers manage. The window is large enough to keep all of them busy."""
-    warm(driver, scenario.window, server.kind.warm_up)
+    warm(driver, scenario, server.kind.warm_up)
     time.sleep(plan.settle)
     before = processes.waited(os.getpid())
     load = loaded(plan, server, samples, lambda: driver.closed(scenario.window, plan.seconds * 2))
@@ -205,7 +212,7 @@ def scaled(plan: Plan, server: Server, scenario: Scenario, driver: Drives, recei
 def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, samples: Samples) -> None:
     """Full load, fixed rates, the ladder; no more than the first if that cannot be used."""
     found: list[Step] = []
-    warm(driver, scenario.window, server.kind.warm_up)
+    warm(driver, scenario, server.kind.warm_up)
     if scenario.delay_ms:
         # A window wide enough for what the cfg itself holds back would come in bursts that no socket takes.
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)

@@ -23,7 +23,7 @@ from kamailio_py.bench import interpreter, processes
 START_PATIENCE = 30.0
 WITHOUT_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 """Not passed on: an installed server finds its modules compiled, and so is this one to, from its second start on."""
-COMPILING = 15.0
+COMPILING = 20.0
 """Seconds of full load that a Python which compiles what runs often (PyPy) gets before it is measured."""
 
 
