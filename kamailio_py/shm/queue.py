@@ -99,7 +99,7 @@ class Queue:
         self._semaphore.close()
 
     def put(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> bool:
-        """Append an item; False if the queue is full."""
+        """Append an item, of numbers of up to 63 bits; False if the queue is full."""
         item = _pack(kind, a, b, c, _ns())
         words = self._words
         first = self._first

@@ -139,7 +139,7 @@ class QueueMachine(OnMemory):
         self.in_hand: dict[int, tuple[int, ...]] = {}
         self.counts = [0, 0, 0]
 
-    @rule(item=st.tuples(*[st.integers(0, 2**64 - 1)] * 4))
+    @rule(item=st.tuples(*[st.integers(0, 2**63 - 1)] * 4))
     def put(self, item: tuple[int, int, int, int]) -> None:
         fits = len(self.model) < 4
         assert self.queue.put(*item) is fits

@@ -31,7 +31,7 @@ class Bench:
     def _socket() -> socket.socket:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         made.bind(("127.0.0.1", 0))
-        made.settimeout(2)
+        made.settimeout(15)
         return made
 
     @property
