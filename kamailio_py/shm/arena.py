@@ -71,13 +71,13 @@ class Arena:
 
     def __init__(
         self, memory: Any, words: Any, offset: int, first: int, slabs: int, locks: Sequence[Lock], owners: Names,
-        describe: Callable[[str, type[Record]], None], wipe: Callable[[int, int], None],
+        describe: Callable[[str, type[Record]], None], zero: Callable[[int, int], None],
     ) -> None:  # fmt: skip
         self._memory = memory
         self._words = words
         self._fruitless = (offset + ArenaHead.fruitless) >> 3
         classes = (offset + ArenaHead.SIZE) >> 3
-        self._slabs = SlabMap(memory, words, self.map_of(offset), first, slabs, locks[CLASSES], wipe)
+        self._slabs = SlabMap(memory, words, self.map_of(offset), first, slabs, locks[CLASSES], zero)
         self.owners = owners
         self.describe = describe
         self._rows = [

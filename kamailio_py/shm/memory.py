@@ -289,10 +289,10 @@ class SharedMemory:
         self.arena = Arena(
             self.memory, self.u64, arena.offset, arena.description["first"], arena.description["slabs"],
             self.lock_groups["arena.locks"], Names("owners", self.memory, owners.offset, OWNERS), self._describe,
-            self._wipe,
+            self._zero,
         )  # fmt: skip
 
-    def _wipe(self, offset: int, size: int) -> None:
+    def _zero(self, offset: int, size: int) -> None:
         """Zero whole pages and let the machine have their memory."""
         self._mapping.madvise(mmap.MADV_REMOVE, offset, size)
 

@@ -42,10 +42,10 @@ def slabs_for(length: int) -> int:
 class SlabMap:
     """See the head of the file. A slab's number is its place in the map; `start(number)` its first byte."""
 
-    __slots__ = ("_head", "_map", "_memory", "_words", "count", "first", "lock", "wipe")
+    __slots__ = ("_head", "_map", "_memory", "_words", "_zero", "count", "first", "lock")
 
     def __init__(
-        self, memory: Any, words: Any, offset: int, first: int, count: int, lock: Lock, wipe: Callable[[int, int], None]
+        self, memory: Any, words: Any, offset: int, first: int, count: int, lock: Lock, zero: Callable[[int, int], None]
     ) -> None:
         self._memory = memory
         self._words = words
@@ -54,7 +54,7 @@ class SlabMap:
         self.first = first
         self.count = count
         self.lock = lock
-        self.wipe = wipe
+        self._zero = zero
         lock.mend = self._mend
 
     @staticmethod
@@ -136,7 +136,7 @@ class SlabMap:
 
     def _wipe(self, number: int, count: int) -> None:
         """Zero slabs and let the machine have their memory."""
-        self.wipe(self.start(number), count * SLAB)
+        self._zero(self.start(number), count * SLAB)
 
     def _mend(self) -> None:
         """After the death of a holder: a large block exists if its first slab says so, as long as its word says."""

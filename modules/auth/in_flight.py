@@ -73,12 +73,12 @@ class InFlight:
         """The number of a new nonce."""
         with self._locks[pool]:
             number = self._shm.u32[self._place(pool)] = (self._shm.u32[self._place(pool)] + 1) & _WRAP
-            memory = self._shm.u8
+            counts = self._shm.u8
             if self._count_part:
-                memory[self._count_at(number, pool)] = 0
+                counts[self._count_at(number, pool)] = 0
             if self._once_part:
                 at, bit = self._once_at(number, pool)
-                memory[at] &= ~bit & 0xFF
+                counts[at] &= ~bit & 0xFF
         return number
 
     def check_count(self, number: int, pool: int, nc: int) -> Verdict:

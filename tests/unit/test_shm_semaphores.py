@@ -64,7 +64,7 @@ def test_a_signal_ends_the_wait(made: Direct) -> None:
     assert heard == [1]
 
 
-def test_which_python_uses_which() -> None:
+def test_what_this_python_uses_counts() -> None:
     one: Any = semaphore(3)
     assert one.value == 3
     one.release()

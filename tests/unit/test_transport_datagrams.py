@@ -100,7 +100,7 @@ def test_a_handler_may_end_the_wait(pair: tuple[socket.socket, socket.socket]) -
         signal.signal(signal.SIGALRM, before)
 
 
-def test_cpython_uses_the_sockets_own(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_what_this_python_uses_sends_and_receives(pair: tuple[socket.socket, socket.socket]) -> None:
     recvfrom, sendto = operations(pair[0])
     pair[1].sendto(b"hello", pair[0].getsockname())
     assert recvfrom(65535, 0) == (b"hello", pair[1].getsockname())
