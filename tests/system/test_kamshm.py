@@ -445,7 +445,7 @@ def test_a_lock_of_a_stopped_and_of_a_dead_process(start: Callable[..., Server])
     assert plain(server, "tm", "stats")["transactions"] == 1
     assert plain(server, "check")["faults"] == []
     os.kill(held["pid"], signal.SIGKILL)
-    until(lambda: Path(f"/proc/{held['pid']}/stat").read_text().rpartition(")")[2].split()[0] != "T")
+    until(lambda: Path(f"/proc/{held['pid']}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
     [dead] = plain(server, "locks", code=1)["held"]
     assert (dead["pid"], dead["state"]) == (held["pid"], "dead")
     assert held["lock"] in kamshm("-i", name, "locks", code=1)
