@@ -35,7 +35,7 @@ METHODS = frozenset(
 @slotted(
     "text", "src_ip", "src_port", "socket", "is_request", "method", "method_text", "ruri", "version",
     "names", "layout", "broken", "headers_end", "body_offset", "is_proven",
-    "_headers_start",
+    "_headers_start", "_lines",
 )  # fmt: skip
 class MessageText(Slotted):
     """A message as it was received.
@@ -60,6 +60,8 @@ class MessageText(Slotted):
     layout: HeaderLayout | None
     broken: str | None
     is_proven: bool
+    _lines: list[str]
+    """The headers; without their line ends where there is a layout."""
 
     def __init__(self, text: str, src_ip: str = "", src_port: int = 0, socket: ListenSocket | None = None) -> None:
         """Find first line and headers; BadMessage if this is no SIP message."""
@@ -205,11 +207,6 @@ class MessageText(Slotted):
     def _recognise(self, text: str, end: int) -> bool:
         """Whether the headers, which begin behind the CRLF at `end`, are those of a known shape, and all is set."""
         return False
-
-    @lazy
-    def _lines(self) -> list[str]:
-        """The headers; without their line ends where there is a layout."""
-        return self.text[self._headers_start : self.headers_end - 2].split("\r\n")
 
     @lazy
     def _starts(self) -> list[int]:

@@ -1,8 +1,8 @@
 """Shapes of requests: one regular expression that takes the whole head of a usual request apart.
 
 Clients write the same headers in the same order and spelling again and again. For an order that comes back, an
-expression is made in which each header stands as they write it, and the values that every request is asked for are
-groups: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none does, the request
+expression is made in which each header stands as they write it; groups are the headers, and in them the values that
+every request is asked for: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none does, the request
 goes the long way, with the same result. Each process learns its own.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from kamailio_py.sip.header_layout import HeaderLayout
 from kamailio_py.sip.nameaddr import USUAL_ADDRESS
-from kamailio_py.sip.via import USUAL_VIA, VIA_GROUPS
+from kamailio_py.sip.via import USUAL_VIA
 
 SEEN_BEFORE = 3
 """How often an order is seen before an expression is made of it."""
@@ -29,25 +29,32 @@ _VALUES = {
     "cseq": r" ([0-9]+) ([A-Za-z]+)",
     "content-length": r"[ \t]*(?:0|[1-9][0-9]{0,8})",
 }
-_GROUPS = {"via": VIA_GROUPS, "to": 4, "call-id": 1, "cseq": 2}
 
 
 class Shape:
-    """One order: `match(text, at)` for the head that begins with the CRLF at `at`; which group holds what."""
+    """One order.
 
-    __slots__ = ("call_id", "cseq", "layout", "match", "to")
+    match       match(text, at) for the head that begins with the CRLF at `at`; its first groups are those of the Via
+    lines       the groups that are the headers, without their line ends
+    values      those of To with display name, URI and tag, of the Call-ID, and of CSeq's number and method
+    """
+
+    __slots__ = ("layout", "lines", "match", "values")
 
     def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
         """For a plain layout whose first header is Via; `spellings` are the names as written."""
         self.layout = layout
         pattern = ["\r\n"]
-        group = 0
-        first = {}
+        group = 1
+        lines, inside = [], {}
         for name, spelling in zip(layout.names, spellings, strict=True):
-            pattern += [re.escape(spelling), ":", _VALUES.get(name, _ANY), "\r\n"]
-            first[name] = group
-            group += _GROUPS.get(name, 0)
-        self.to, self.call_id, self.cseq = first["to"], first["call-id"], first["cseq"]
+            header = re.compile(f"({re.escape(spelling)}:{_VALUES.get(name, _ANY)})")
+            pattern += [header.pattern, "\r\n"]
+            lines.append(group)
+            inside[name] = range(group + 1, group + header.groups)
+            group += header.groups
+        self.lines = tuple(lines)
+        self.values = (*inside["to"], *inside["call-id"], *inside["cseq"])
         self.match: Callable[[str, int], re.Match[str] | None] = re.compile("".join([*pattern, "\r\n"])).match
 
 

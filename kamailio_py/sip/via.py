@@ -20,8 +20,7 @@ _HEAD = re.compile(
 _HOSTPORT = re.compile(r"([^ \t\r\n:;,\[\](]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
 USUAL_VIA = r" ?SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+);(?:(rport);)?branch=([^ \t\r\n;,(\"]+)(?:;(rport))?"
 """What nearly every client writes: transport, host and port, branch, rport before or after it."""
-VIA_GROUPS = 5
-_USUAL = re.compile(USUAL_VIA).fullmatch
+_USUAL = re.compile(f"({USUAL_VIA})").fullmatch
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
 _BLANK = frozenset(_SPACE)
@@ -72,15 +71,15 @@ class Via(Slotted):
 
     @lazy
     def start(self) -> int:
-        return self._match.start(1) - 8
+        return self._match.start(2) - 8
 
     @lazy
     def host_end(self) -> int:
-        return self._match.end(2)
+        return self._match.end(3)
 
     @lazy
     def params_start(self) -> int:
-        return self._match.end(2) + 1
+        return self._match.end(3) + 1
 
     @lazy
     def params(self) -> str:
@@ -88,7 +87,7 @@ class Via(Slotted):
 
     @lazy
     def rport_span(self) -> tuple[int, int]:
-        return self._match.span(3 if self._match[5] is None else 5)
+        return self._match.span(4 if self._match[6] is None else 6)
 
     @lazy
     def i(self) -> str | None:
@@ -128,8 +127,8 @@ class Via(Slotted):
         self._parse(text, start, end)
 
     def usual(self, match: re.Match[str]) -> bool:
-        """Become the Via whose parts are the first groups of a match of USUAL_VIA; False if its host is none."""
-        transport, where, before, branch, after = match.group(1, 2, 3, 4, 5)
+        """Become the Via of a match of USUAL_VIA, whose first group is what it stands in; False if its host is none."""
+        transport, where, before, branch, after = match.group(2, 3, 4, 5, 6)
         found = _hostport(where)
         if found is None:
             return False
@@ -139,7 +138,7 @@ class Via(Slotted):
         self.received = None
         self.rport = None if before is after else ""
         self.more = False
-        self.end = match.end(4 if after is None else 5)
+        self.end = match.end(5 if after is None else 6)
         self._match = match
         return True
 
