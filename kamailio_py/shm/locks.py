@@ -21,7 +21,7 @@ import posix_ipc
 
 from kamailio_py.shm.errors import Corrupt, Orphaned
 from kamailio_py.shm.records import Record, u32, u64
-from kamailio_py.shm.semaphores import semaphore
+from kamailio_py.shm.semaphores import Semaphore, give, take
 
 T = TypeVar("T")
 
@@ -66,7 +66,7 @@ class Lock:
     """
 
     __slots__ = (
-        "_give", "_identity", "_index", "_semaphore", "_take", "_words", "acquire", "mend", "name", "offset", "release",
+        "_identity", "_index", "_semaphore", "_words", "acquire", "mend", "name", "offset", "release",
     )  # fmt: skip
 
     acquire: Callable[[], None]
@@ -81,20 +81,19 @@ class Lock:
         self._index = offset >> 3
         self._identity = identity
         if writable:
-            self._semaphore = semaphore(1)
-            self._take = self._semaphore.acquire
-            self._give = self._semaphore.release
+            self._semaphore = Semaphore(1)
             self.acquire, self.release = self._operations()
 
     def _operations(self) -> tuple[Callable[[], None], Callable[[], None]]:
         identity, words, index, offset = self._identity, self._words, self._index, self.offset
-        take, give, take_after_signal = self._take, self._give, self._take_after_signal
+        handle, take_after_signal = self._semaphore.handle, self._take_after_signal
         interrupted = posix_ipc.SignalError
 
         def acquire() -> None:
             words[identity.intent] = offset
             try:
-                take()
+                if take(handle):
+                    take_after_signal()
             except interrupted:
                 take_after_signal()
             words[index] += identity.taken
@@ -102,7 +101,7 @@ class Lock:
         def release() -> None:
             words[identity.intent] = offset
             words[index] = (words[index] + 1) & 0xFFFFFFFF
-            give()
+            give(handle)
             words[identity.intent] = 0
 
         return acquire, release
@@ -112,7 +111,7 @@ class Lock:
         identity = self._identity
         self._words[identity.intent] = self.offset
         try:
-            self._take(0)
+            self._semaphore.take_within(0)
         except posix_ipc.BusyError:
             self._words[identity.intent] = 0
             return False
@@ -123,7 +122,7 @@ class Lock:
         """Go on waiting; Orphaned once there is no main process any more that would free the lock of a dead one."""
         while True:
             try:
-                return self._take(ORPHAN_CHECK)
+                return self._semaphore.take_within(ORPHAN_CHECK)
             except posix_ipc.SignalError:
                 continue
             except posix_ipc.BusyError:
@@ -184,7 +183,7 @@ class Lock:
             self.mend()
         word = self._words[self._index] & 0xFFFFFFFF
         self._words[self._index] = (word + (word & 1)) & 0xFFFFFFFF
-        self._give()
+        give(self._semaphore.handle)
 
 
 def free_dead(locks: Sequence[Lock], slot: int, intents: Callable[[], list[int]], intent: int) -> list[Lock]:

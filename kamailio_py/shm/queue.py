@@ -20,7 +20,7 @@ from kamailio_py.clock import Clock
 from kamailio_py.shm.locks import Identity, Lock
 from kamailio_py.shm.processes import Process
 from kamailio_py.shm.records import Record, u64
-from kamailio_py.shm.semaphores import semaphore
+from kamailio_py.shm.semaphores import Semaphore, give, take
 
 
 class QueueHead(Record):
@@ -62,8 +62,8 @@ class Queue:
     """See the head of the file."""
 
     __slots__ = (
-        "_capacity", "_first", "_identity", "_items", "_lock", "_memory", "_post", "_ring", "_semaphore", "_wait",
-        "_words", "name", "offset",
+        "_capacity", "_first", "_handle", "_identity", "_items", "_lock", "_memory", "_ring", "_semaphore", "_words",
+        "name", "offset",
     )  # fmt: skip
 
     def __init__(self, name: str, memory: Any, words: Any, offset: int, lock: Lock, identity: Identity) -> None:
@@ -91,9 +91,8 @@ class Queue:
     def open(self) -> None:
         """Make the semaphore that takers wait on; before forking."""
         self._lock.mend = self._mend
-        self._semaphore = semaphore(0)
-        self._post = self._semaphore.release
-        self._wait = self._semaphore.acquire
+        self._semaphore = Semaphore(0)
+        self._handle = self._semaphore.handle
 
     def close(self) -> None:
         self._semaphore.close()
@@ -117,7 +116,7 @@ class Queue:
         if depth >= words[first + _HIGH]:
             words[first + _HIGH] = depth + 1
         lock.release()
-        self._post()
+        give(self._handle)
         return True
 
     def get(self, timeout: float | None = None) -> tuple[int, int, int, int] | None:
@@ -127,7 +126,10 @@ class Queue:
         again unless it has something else to do. Never called with an item in hand.
         """
         try:
-            self._wait(timeout)
+            if timeout is not None:
+                self._semaphore.take_within(timeout)
+            elif take(self._handle):
+                return None
         except (posix_ipc.BusyError, posix_ipc.SignalError):
             return None
         words = self._words
@@ -156,7 +158,7 @@ class Queue:
 
     def wake(self) -> None:
         """Let one waiting process look up from its get(), with nothing in hand. Takes no lock."""
-        self._post()
+        give(self._handle)
 
     def give_back(self, claim: int) -> bool:
         """Put what a dead process had in hand back, at the end; `claim` is the offset of its claim.
@@ -182,7 +184,7 @@ class Queue:
             words[claim >> 3] = 0
             words[first + _RETURNING] = 0
             words[first + _BACK] += 1
-        self._post()
+        give(self._handle)
         return True
 
     def _mend(self) -> None:
@@ -199,7 +201,7 @@ class Queue:
     def post_missing(self) -> None:
         """After a death between the ring and the semaphore: wake as many takers as items wait. Takes no lock."""
         for _ in range(self.depth - self._semaphore.value):
-            self._post()
+            give(self._handle)
 
     @property
     def depth(self) -> int:

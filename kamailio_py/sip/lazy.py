@@ -2,20 +2,27 @@
 
 In a class decorated with `slotted` they are slots: an object has no dictionary to grow then, which costs more than most
 of the values in it. Elsewhere they go into the object's `__dict__`.
+
+On CPython a slot that is empty is asked of `__getattr__`. On PyPy it counts in which order an object gets attributes:
+in another one than before it is rebuilt each time, for ten microseconds, and its compiler makes code for each order. So
+there all slots are filled at once when an object is made, those of lazy attributes with a mark that they are empty.
 """
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 T = TypeVar("T")
 C = TypeVar("C")
 
+_EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "empty"})()
+
 
 class lazy(Generic[T]):
-    """Decorator: the method's result takes its place in the object; deleting it there forgets the result."""
+    """Decorator: the method's result takes its place in the object."""
 
     def __init__(self, method: Callable[[Any], T]) -> None:
         self.method = method
@@ -48,6 +55,9 @@ class Slotted:
     slots: ClassVar[tuple[str, ...]] = ()
     """All slots, those of the bases included."""
 
+    def fill(self) -> None:
+        """Where slots are filled, all of them are marked as empty; done when an object is made."""
+
     def __getattr__(self, name: str) -> Any:
         """A slot that is empty."""
         method = self.lazies.get(name)
@@ -68,18 +78,64 @@ class Slotted:
                     slot.__delete__(self)
 
 
-def slotted(*names: str) -> Callable[[type[C]], type[C]]:
-    """Decorator of a class derived from Slotted: `names` and its lazy attributes become slots."""
+def slotted(*names: str, filled: bool = sys.implementation.name == "pypy") -> Callable[[type[C]], type[C]]:
+    """Decorator of a class derived from Slotted: `names` and its lazy attributes become slots.
+
+    `filled` as for PyPy, see the head of the file; bases have to be of the same kind.
+    """
 
     def make(cls: type[C]) -> type[C]:
         own = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
         found = {name: value.method for name, value in own.items() if isinstance(value, lazy)}
         known: tuple[str, ...] = cls.slots  # type: ignore[attr-defined]
-        new = tuple(name for name in (*names, *found) if name not in known)
+        inherited: dict[str, Callable[[Any], Any]] = cls.lazies  # type: ignore[attr-defined]
         for name in found:
             del own[name]
-        own.update(__slots__=new, slots=known + new, lazies={**cls.lazies, **found})  # type: ignore[attr-defined]
+        if filled:
+            own.update({name: _place(name, method) for name, method in found.items()})
+            places = (*names, *(_kept(name) for name in found))
+            new = tuple(name for name in places if name not in known)
+            own.update(__slots__=new, slots=known + new, __new__=_new, fill=_filler(known + new))
+        else:
+            new = tuple(name for name in (*names, *found) if name not in known)
+            own.update(__slots__=new, slots=known + new, lazies={**inherited, **found})
         remake: Any = type(cls)
         return remake(cls.__name__, cls.__bases__, own)
 
     return make
+
+
+def _kept(name: str) -> str:
+    """The slot behind a lazy attribute where slots are filled."""
+    return f"_of_{name}"
+
+
+def _place(name: str, method: Callable[[Any], Any]) -> property:
+    """A lazy attribute before a slot that is filled."""
+    place = _kept(name)
+
+    def get(instance: Any) -> Any:
+        value = getattr(instance, place)
+        if value is _EMPTY:
+            value = method(instance)
+            setattr(instance, place, value)
+        return value
+
+    def put(instance: Any, value: Any) -> None:
+        setattr(instance, place, value)
+
+    return property(get, put, doc=method.__doc__)
+
+
+def _filler(slots: tuple[str, ...]) -> Callable[[Any], None]:
+    """What fills these slots; as one statement, since a loop would be one in the compiled code, too."""
+    scope: dict[str, Any] = {"empty": _EMPTY}
+    exec(f"def fill(self):\n    {' = '.join(f'self.{name}' for name in slots)} = empty", scope)
+    filler: Callable[[Any], None] = scope["fill"]
+    return filler
+
+
+def _new(cls: type[Slotted], *_: Any, **__: Any) -> Slotted:
+    made: Slotted = object.__new__(cls)
+    made.fill()
+    return made

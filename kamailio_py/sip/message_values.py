@@ -5,7 +5,6 @@ Also what Kamailio checks of a message before its script sees it, and before it 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +25,13 @@ _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwa
 """Headers a message may have once; Kamailio stops reading at the second."""
 
 
-@slotted("_match", "_line_groups")
+@slotted("_groups", "_lines_in")
 class MessageValues(MessageText):
     """The parsed values of a message's headers."""
 
-    _match: re.Match[str]
-    """Of a request that was recognised, where `_line_groups` are its headers."""
-    _line_groups: tuple[int, ...]
+    _groups: tuple[str | Any, ...]
+    """Of a request that was recognised, what the shape took it apart into; `_lines_in` it are the headers."""
+    _lines_in: tuple[int, ...]
 
     def _recognise(self, text: str, end: int) -> bool:
         for shape in KNOWN.of.get(self.method, ()):
@@ -42,11 +41,12 @@ class MessageValues(MessageText):
                 if not via.usual(match):
                     return False
                 self.via = via
-                to, display, uri, tag, self.call_id, number, method = match.group(*shape.values)
-                self.to = usual_address(to, display, uri, tag)
-                self.cseq = number, method
-                self._match = match
-                self._line_groups = shape.lines
+                self._groups = groups = match.groups()
+                to, cseq = shape.to, shape.cseq
+                self.to = usual_address(*groups[to : to + 4])
+                self.cseq = groups[cseq], groups[cseq + 1]
+                self.call_id = groups[shape.call_id]
+                self._lines_in = shape.lines
                 self.layout = shape.layout
                 self.names = shape.layout.names
                 self.broken = None
@@ -60,7 +60,8 @@ class MessageValues(MessageText):
     @lazy
     def _lines(self) -> list[str]:
         """The headers without their line ends; of a request that was recognised, the others have them."""
-        return list(self._match.group(*self._line_groups))
+        groups = self._groups
+        return [groups[at] for at in self._lines_in]
 
     @lazy
     def method(self) -> str:

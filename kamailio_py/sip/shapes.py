@@ -1,9 +1,9 @@
 """Shapes of requests: one regular expression that takes the whole head of a usual request apart.
 
 Clients write the same headers in the same order and spelling again and again. For an order that comes back, an
-expression is made in which each header stands as they write it; groups are the headers, and in them the values that
-every request is asked for: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none does, the request
-goes the long way, with the same result. Each process learns its own.
+expression is made in which each header stands as they write it. Its groups are the headers, and in them the values that
+every request is asked for: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none
+does, the request goes the long way, with the same result. Each process learns its own.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ class Shape:
     """One order.
 
     match       match(text, at) for the head that begins with the CRLF at `at`; its first groups are those of the Via
-    lines       the groups that are the headers, without their line ends
-    values      those of To with display name, URI and tag, of the Call-ID, and of CSeq's number and method
+    lines       places in groups() of the headers, without their line ends
+    to          place of To, before those of its display name, URI and tag
+    call_id     place of the Call-ID
+    cseq        place of CSeq's number, before that of its method
     """
 
-    __slots__ = ("layout", "lines", "match", "values")
+    __slots__ = ("call_id", "cseq", "layout", "lines", "match", "to")
 
     def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
         """For a plain layout whose first header is Via; `spellings` are the names as written."""
         self.layout = layout
         pattern = ["\r\n"]
-        group = 1
-        lines, inside = [], {}
+        first, group = {}, 0
         for name, spelling in zip(layout.names, spellings, strict=True):
             header = re.compile(f"({re.escape(spelling)}:{_VALUES.get(name, _ANY)})")
             pattern += [header.pattern, "\r\n"]
-            lines.append(group)
-            inside[name] = range(group + 1, group + header.groups)
+            first[name] = group
             group += header.groups
-        self.lines = tuple(lines)
-        self.values = (*inside["to"], *inside["call-id"], *inside["cseq"])
+        self.lines = tuple(first.values())
+        self.to, self.call_id, self.cseq = first["to"] + 1, first["call-id"] + 1, first["cseq"] + 1
         self.match: Callable[[str, int], re.Match[str] | None] = re.compile("".join([*pattern, "\r\n"])).match
 
 

@@ -23,6 +23,7 @@ class StoredRequest(Message):
     """What is not in the object yet is asked of `__getattr__`, which then fills it; no script has changed it."""
 
     _t: Transaction | None
+    __new__ = object.__new__  # no slot is filled
 
     def __init__(self, t: Transaction, method: str) -> None:
         self._t = t
@@ -34,6 +35,7 @@ class StoredRequest(Message):
         if t is None:
             return super().__getattr__(name)
         self._t = None
+        self.fill()
         t.fill(self)
         return getattr(self, name)
 
