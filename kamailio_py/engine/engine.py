@@ -18,6 +18,7 @@ from kamailio_py.log import get_logger, settings
 from kamailio_py.script.context import Context
 from kamailio_py.sip.endpoint import ListenSocket
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.header_layout import MANDATORY
 from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from kamailio_py.engine.settings import GlobalValues
 
 logger = get_logger()
-
-_MANDATORY = frozenset(("from", "to", "call-id", "cseq"))
 
 
 def message_defaults(cfg: GlobalValues) -> list[tuple[str, Any]]:
@@ -160,12 +159,14 @@ class Engine:
         self._counters[self._identity.counters + self._received_replies] += 1
         self._next_id += 1
         msg.id = self._next_id
-        if "via" not in msg.names:
+        layout = msg.layout
+        whole = layout.whole if layout is not None else MANDATORY.issubset(msg.names)
+        if not whole and "via" not in msg.names:
             raise BadMessage("no via found in reply")
         msg.check_reply()
         if self._prefix is not None:
             self._set_prefix(Context(core, msg))
-        if not _MANDATORY.issubset(msg.names):
+        if not whole:
             logger.at(core.cfg.sip_parser_log, "required headers not found in reply")
             core.count(self._bad)
             return False

@@ -20,7 +20,9 @@ class HeaderLayout:
 
     names       canonical names, "" for a line that is no header by itself
     lines       no line is without a name
-    plain       the five headers every message has are there, no header twice, none that is looked at closely
+    whole       the five headers every message has are there
+    plain       so they are, no header twice, none that is looked at closely
+    relayed     the same but for a second Via behind the top one: what a reply has that goes on to another server
     via, from_, to, call_id, cseq, content_length   their places, -1 where one is missing
     routed      there is a Record-Route
     copied      of a plain one: picks the lines that a reply copies from the request, in their order
@@ -29,7 +31,7 @@ class HeaderLayout:
 
     __slots__ = (
         "call_id", "content_length", "copied", "copied_to", "copied_via", "cseq", "from_", "lines", "names", "plain",
-        "routed", "to", "via",
+        "relayed", "routed", "to", "via", "whole",
     )  # fmt: skip
 
     copied: Callable[[Sequence[str]], tuple[Any, ...]]
@@ -38,7 +40,10 @@ class HeaderLayout:
         different = set(names)
         self.names = names
         self.lines = "" not in different
-        self.plain = len(different) == len(names) and different >= MANDATORY and "retry-after" not in different
+        self.whole = different >= MANDATORY
+        usual = self.whole and "retry-after" not in different
+        self.plain = usual and len(different) == len(names)
+        self.relayed = usual and len(different) == len(names) - 1 and names[:2] == ("via", "via")
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         self.via, self.from_, self.to, self.call_id, self.cseq, self.content_length = (
             first.get(name, -1) for name in ("via", "from", "to", "call-id", "cseq", "content-length")

@@ -7,7 +7,7 @@ folded, ends in LF alone or is no header goes the slow way.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, repeat
+from itertools import repeat
 from typing import ClassVar
 
 from kamailio_py.sip.endpoint import ListenSocket
@@ -15,6 +15,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.header_layout import LAYOUTS, HeaderLayout
 from kamailio_py.sip.headers import CANON
 from kamailio_py.sip.lazy import Slotted, lazy, slotted
+from kamailio_py.sip.shapes import REPLY
 
 _partition = str.partition
 _COLON = repeat(":")
@@ -81,10 +82,12 @@ class MessageText(Slotted):
             self.method = self.method_text = parts[0]
             self.ruri = parts[1]
             self.version = "SIP/2.0"
-            if self._recognise(text, end):
+            if self._recognise(self.method, text, end):
                 return
         else:
             self._parse_first_line(line)
+            if not self.is_request and self._recognise(REPLY, text, end):
+                return
         eoh = text.find("\r\n\r\n", end)
         if eoh >= 0:
             head = text[end + 2 : eoh]
@@ -204,14 +207,22 @@ class MessageText(Slotted):
         self._lines = lines
         self._starts = starts
 
-    def _recognise(self, text: str, end: int) -> bool:
-        """Whether the headers, which begin behind the CRLF at `end`, are those of a known shape, and all is set."""
+    def _recognise(self, kind: str, text: str, end: int) -> bool:
+        """Whether the headers, which begin behind the CRLF at `end`, are those of a known shape, and all is set.
+
+        `kind` is the method, or REPLY.
+        """
         return False
 
     @lazy
     def _starts(self) -> list[int]:
         """Offset of each header, and at the end that of the empty line; for headers that are one CRLF line each."""
-        return list(accumulate([len(line) + 2 for line in self._lines], initial=self._headers_start))
+        at = self._headers_start
+        starts = [at]
+        for line in self._lines:
+            at += len(line) + 2
+            starts.append(at)
+        return starts
 
     def find(self, name: str, start: int = 0) -> int:
         """Index of the first header of that name from index `start` on, or -1."""

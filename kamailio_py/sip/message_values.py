@@ -14,7 +14,7 @@ from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
 from kamailio_py.sip.message_text import METHODS, MessageText
 from kamailio_py.sip.nameaddr import NameAddr, parse_address, usual_address
-from kamailio_py.sip.shapes import KNOWN
+from kamailio_py.sip.shapes import KNOWN, REPLY
 from kamailio_py.sip.via import Via
 
 _SPACE = " \t\r\n"
@@ -30,11 +30,11 @@ class MessageValues(MessageText):
     """The parsed values of a message's headers."""
 
     _groups: tuple[str | Any, ...]
-    """Of a request that was recognised, what the shape took it apart into; `_lines_in` it are the headers."""
+    """Of a message that was recognised, what the shape took it apart into; `_lines_in` it are the headers."""
     _lines_in: tuple[int, ...]
 
-    def _recognise(self, text: str, end: int) -> bool:
-        for shape in KNOWN.of.get(self.method, ()):
+    def _recognise(self, kind: str, text: str, end: int) -> bool:
+        for shape in KNOWN.of.get(kind, ()):
             match = shape.match(text, end)
             if match is not None:
                 via = Via.__new__(Via)
@@ -59,7 +59,7 @@ class MessageValues(MessageText):
 
     @lazy
     def _lines(self) -> list[str]:
-        """The headers without their line ends; of a request that was recognised, the others have them."""
+        """The headers without their line ends; of a message that was recognised, the others have them."""
         groups = self._groups
         return [groups[at] for at in self._lines_in]
 
@@ -195,9 +195,14 @@ class MessageValues(MessageText):
 
     def check_reply(self) -> None:
         """As `check`, for a reply: Kamailio reads headers until it has seen two Vias, or all if there is one only."""
+        if self.is_proven:
+            return
         names = self.names
         if names[0] == "via" and "via" in names[1:2]:
             self.via2  # noqa: B018  # raises where one of them is bad
+            layout = self.layout
+            if layout is not None and layout.relayed:
+                KNOWN.learn(REPLY, layout, self._lines, self.text, self._headers_start - 2)
             return
         first = names.index("via")
         second = first

@@ -1,9 +1,9 @@
-"""Shapes of requests: one regular expression that takes the whole head of a usual request apart.
+"""Shapes of messages: one regular expression that takes the whole head of a usual request or reply apart.
 
 Clients write the same headers in the same order and spelling again and again. For an order that comes back, an
 expression is made in which each header stands as they write it. Its groups are the headers, and in them the values that
-every request is asked for: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none
-does, the request goes the long way, with the same result. Each process learns its own.
+every message is asked for: top Via, To, Call-ID, CSeq. Where it matches, nothing is wrong with the headers; where none
+does, the message goes the long way, with the same result. Each process learns its own.
 """
 
 from __future__ import annotations
@@ -18,10 +18,16 @@ from kamailio_py.sip.via import USUAL_VIA
 SEEN_BEFORE = 3
 """How often an order is seen before an expression is made of it."""
 SHAPES = 4
-"""Expressions kept for each method; the one that was found last is tried first."""
+"""Expressions kept for each method, and for replies; the one that was found last is tried first."""
+REPLY = ""
+"""What stands for a method with replies."""
 _WATCHED = 512
 
 _ANY = r"[^\r\n]*"
+_SECOND_VIA = (
+    r" ?SIP/2\.0/[A-Z]+ [0-9A-Za-z.-]+(?::[0-9]{1,5})?(?:;(?:branch|received|rport)=[^ \t\r\n;,(\"=]+|;rport)*"
+)
+"""Of a reply that goes on: nothing is wrong with it, and nobody asks for its parts."""
 _VALUES = {
     "via": USUAL_VIA,
     "to": rf"[ \t]*({USUAL_ADDRESS})",
@@ -32,7 +38,7 @@ _VALUES = {
 
 
 class Shape:
-    """One order.
+    """One order, for headers of a plain layout whose first is Via, or of a relayed one; see HeaderLayout.
 
     match       match(text, at) for the head that begins with the CRLF at `at`; its first groups are those of the Via
     lines       places in groups() of the headers, without their line ends
@@ -44,16 +50,20 @@ class Shape:
     __slots__ = ("call_id", "cseq", "layout", "lines", "match", "to")
 
     def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
-        """For a plain layout whose first header is Via; `spellings` are the names as written."""
+        """`spellings` are the names as written."""
         self.layout = layout
         pattern = ["\r\n"]
-        first, group = {}, 0
+        lines: list[int] = []
+        first: dict[str, int] = {}
+        group = 0
         for name, spelling in zip(layout.names, spellings, strict=True):
-            header = re.compile(f"({re.escape(spelling)}:{_VALUES.get(name, _ANY)})")
+            value = _VALUES.get(name, _ANY) if name not in first else _SECOND_VIA
+            header = re.compile(f"({re.escape(spelling)}:{value})")
             pattern += [header.pattern, "\r\n"]
-            first[name] = group
+            lines.append(group)
+            first.setdefault(name, group)
             group += header.groups
-        self.lines = tuple(first.values())
+        self.lines = tuple(lines)
         self.to, self.call_id, self.cseq = first["to"] + 1, first["call-id"] + 1, first["cseq"] + 1
         self.match: Callable[[str, int], re.Match[str] | None] = re.compile("".join([*pattern, "\r\n"])).match
 
@@ -66,7 +76,7 @@ class Shapes:
         self._seen: dict[tuple[str, ...], int] = {}
 
     def learn(self, method: str, layout: HeaderLayout, lines: Sequence[str], text: str, at: int) -> None:
-        """A request with nothing wrong went the long way: should the next one of its kind have a shape?"""
+        """A message with nothing wrong went the long way: should the next one of its kind have a shape?"""
         if layout.via != 0:
             return
         spellings = tuple([line.partition(":")[0] for line in lines])
