@@ -22,7 +22,7 @@ class HeaderLayout:
     lines       no line is without a name
     whole       the five headers every message has are there
     plain       so they are, no header twice, none that is looked at closely
-    relayed     the same but for a second Via behind the top one: what a reply has that goes on to another server
+    relayed     the same but for a second Via: what a reply has that goes on to another server
     via, from_, to, call_id, cseq, content_length   their places, -1 where one is missing
     routed      there is a Record-Route
     copied      of a plain one: picks the lines that a reply copies from the request, in their order
@@ -43,7 +43,7 @@ class HeaderLayout:
         self.whole = different >= MANDATORY
         usual = self.whole and "retry-after" not in different
         self.plain = usual and len(different) == len(names)
-        self.relayed = usual and len(different) == len(names) - 1 and names[:2] == ("via", "via")
+        self.relayed = usual and len(different) == len(names) - 1 and names.count("via") == 2
         first = {name: i for i, name in reversed(list(enumerate(names)))}
         self.via, self.from_, self.to, self.call_id, self.cseq, self.content_length = (
             first.get(name, -1) for name in ("via", "from", "to", "call-id", "cseq", "content-length")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 T = TypeVar("T")
@@ -111,28 +112,31 @@ def _kept(name: str) -> str:
 
 
 def _place(name: str, method: Callable[[Any], Any]) -> property:
-    """A lazy attribute before a slot that is filled."""
-    place = _kept(name)
-
-    def get(instance: Any) -> Any:
-        value = getattr(instance, place)
-        if value is _EMPTY:
-            value = method(instance)
-            setattr(instance, place, value)
-        return value
-
-    def put(instance: Any, value: Any) -> None:
-        setattr(instance, place, value)
-
-    return property(get, put, doc=method.__doc__)
+    """A lazy attribute before a slot that is filled; with code of its own, in which the slot's name is a constant."""
+    place = f"self.{_kept(name)}"
+    scope = _scope(method=method)
+    exec(
+        f"def get(self):\n    value = {place}\n"
+        f"    if value is empty:\n        {place} = value = method(self)\n    return value\n"
+        f"def put(self, value):\n    {place} = value",
+        scope,
+    )
+    return property(scope["get"], scope["put"], doc=method.__doc__)
 
 
 def _filler(slots: tuple[str, ...]) -> Callable[[Any], None]:
     """What fills these slots; as one statement, since a loop would be one in the compiled code, too."""
-    scope: dict[str, Any] = {"empty": _EMPTY}
+    scope = _scope()
     exec(f"def fill(self):\n    {' = '.join(f'self.{name}' for name in slots)} = empty", scope)
     filler: Callable[[Any], None] = scope["fill"]
     return filler
+
+
+def _scope(**names: Any) -> dict[str, Any]:
+    """Globals of what is made here: of a module, since PyPy's compiler takes only those for constant."""
+    scope = vars(ModuleType(__name__))
+    scope.update(names, empty=_EMPTY)
+    return scope
 
 
 def _new(cls: type[Slotted], *_: Any, **__: Any) -> Slotted:

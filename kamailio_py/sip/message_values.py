@@ -37,11 +37,12 @@ class MessageValues(MessageText):
         for shape in KNOWN.of.get(kind, ()):
             match = shape.match(text, end)
             if match is not None:
+                groups = match.groups()
                 via = Via.__new__(Via)
-                if not via.usual(match):
+                if not via.usual(match, groups, shape.via):
                     return False
                 self.via = via
-                self._groups = groups = match.groups()
+                self._groups = groups
                 to, cseq = shape.to, shape.cseq
                 self.to = usual_address(*groups[to : to + 4])
                 self.cseq = groups[cseq], groups[cseq + 1]
@@ -200,15 +201,15 @@ class MessageValues(MessageText):
         names = self.names
         if names[0] == "via" and "via" in names[1:2]:
             self.via2  # noqa: B018  # raises where one of them is bad
-            layout = self.layout
-            if layout is not None and layout.relayed:
-                KNOWN.learn(REPLY, layout, self._lines, self.text, self._headers_start - 2)
-            return
-        first = names.index("via")
-        second = first
-        if not self.via.more:
-            second = names.index("via", first + 1) if "via" in names[first + 1 :] else len(names)
-        self._check_headers(second + 1)
+        else:
+            first = names.index("via")
+            second = first
+            if not self.via.more:
+                second = names.index("via", first + 1) if "via" in names[first + 1 :] else len(names)
+            self._check_headers(second + 1)
+        layout = self.layout
+        if layout is not None and layout.relayed:
+            KNOWN.learn(REPLY, layout, self._lines, self.text, self._headers_start - 2)
 
     def _is_plain(self) -> bool:
         """Whether nothing is wrong, told fast for the usual message: no header twice, each that counts readable."""

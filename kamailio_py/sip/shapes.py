@@ -38,16 +38,17 @@ _VALUES = {
 
 
 class Shape:
-    """One order, for headers of a plain layout whose first is Via, or of a relayed one; see HeaderLayout.
+    """One order, that of a plain or a relayed layout; see HeaderLayout.
 
-    match       match(text, at) for the head that begins with the CRLF at `at`; its first groups are those of the Via
+    match       match(text, at) for the head that begins with the CRLF at `at`
     lines       places in groups() of the headers, without their line ends
+    via         the first of them that is a Via, before its parts
     to          place of To, before those of its display name, URI and tag
     call_id     place of the Call-ID
     cseq        place of CSeq's number, before that of its method
     """
 
-    __slots__ = ("call_id", "cseq", "layout", "lines", "match", "to")
+    __slots__ = ("call_id", "cseq", "layout", "lines", "match", "to", "via")
 
     def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
         """`spellings` are the names as written."""
@@ -64,6 +65,7 @@ class Shape:
             first.setdefault(name, group)
             group += header.groups
         self.lines = tuple(lines)
+        self.via = first["via"]
         self.to, self.call_id, self.cseq = first["to"] + 1, first["call-id"] + 1, first["cseq"] + 1
         self.match: Callable[[str, int], re.Match[str] | None] = re.compile("".join([*pattern, "\r\n"])).match
 
@@ -77,8 +79,6 @@ class Shapes:
 
     def learn(self, method: str, layout: HeaderLayout, lines: Sequence[str], text: str, at: int) -> None:
         """A message with nothing wrong went the long way: should the next one of its kind have a shape?"""
-        if layout.via != 0:
-            return
         spellings = tuple([line.partition(":")[0] for line in lines])
         key = (method, *spellings)
         seen = self._seen.get(key, 0) + 1

@@ -7,6 +7,7 @@ a reply can be made without touching the other bytes. One header may hold severa
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import Slotted, lazy, slotted
@@ -42,7 +43,18 @@ def _hostport(text: str) -> tuple[str, str, int] | None:
 
 
 @slotted(
-    "host", "port_text", "port", "branch", "received", "received_span", "rport", "transport", "more", "end", "_match"
+    "host",
+    "port_text",
+    "port",
+    "branch",
+    "received",
+    "received_span",
+    "rport",
+    "transport",
+    "more",
+    "end",
+    "_match",
+    "_first",
 )
 class Via(Slotted):
     """One Via value of a message.
@@ -66,20 +78,22 @@ class Via(Slotted):
     more: bool
     end: int
     _match: re.Match[str]
+    """Of a usual Via; `_first` is its first group there."""
+    _first: int
 
     # what is not set when the Via is a usual one, see __init__
 
     @lazy
     def start(self) -> int:
-        return self._match.start(2) - 8
+        return self._match.start(self._first + 1) - 8
 
     @lazy
     def host_end(self) -> int:
-        return self._match.end(3)
+        return self._match.end(self._first + 2)
 
     @lazy
     def params_start(self) -> int:
-        return self._match.end(3) + 1
+        return self._match.end(self._first + 2) + 1
 
     @lazy
     def params(self) -> str:
@@ -87,7 +101,7 @@ class Via(Slotted):
 
     @lazy
     def rport_span(self) -> tuple[int, int]:
-        return self._match.span(4 if self._match[6] is None else 6)
+        return self._match.span(self._first + (3 if self._match[self._first + 5] is None else 5))
 
     @lazy
     def i(self) -> str | None:
@@ -100,7 +114,7 @@ class Via(Slotted):
     def __init__(self, text: str, start: int, end: int) -> None:
         """Parse the Via at text[start:end], or the first of several there; BadMessage if it is none."""
         match = _USUAL(text, start, end)
-        if match is not None and self.usual(match):
+        if match is not None and self.usual(match, match.groups(), 0):
             return
         self.branch = self.received = self.rport = None
         if text[start : start + 1] == " ":
@@ -126,20 +140,24 @@ class Via(Slotted):
                         return
         self._parse(text, start, end)
 
-    def usual(self, match: re.Match[str]) -> bool:
-        """Become the Via of a match of USUAL_VIA, whose first group is what it stands in; False if its host is none."""
-        transport, where, before, branch, after = match.group(2, 3, 4, 5, 6)
-        found = _hostport(where)
+    def usual(self, match: re.Match[str], groups: tuple[str | Any, ...], at: int) -> bool:
+        """Become the Via of a match that has USUAL_VIA in it; False if its host is none.
+
+        `at` is the place in groups() of what it stands in, before those of its parts.
+        """
+        found = _hostport(groups[at + 2])
         if found is None:
             return False
         self.host, self.port_text, self.port = found
-        self.transport = transport
-        self.branch = branch
+        self.transport = groups[at + 1]
+        self.branch = groups[at + 4]
         self.received = None
-        self.rport = None if before is after else ""
+        after = groups[at + 5]
+        self.rport = None if groups[at + 3] is after else ""
         self.more = False
-        self.end = match.end(5 if after is None else 6)
         self._match = match
+        self._first = at + 1
+        self.end = match.end(at + (5 if after is None else 6))
         return True
 
     def _plain_params(self, params: str, at: int) -> None:

@@ -43,6 +43,10 @@ REPLY = (
 )
 
 
+ROUTE = "Record-Route: <sip:127.0.0.1;lr>\r\n"
+AFTER_ROUTE = REPLY.replace(ROUTE, "").replace("Ringing\r\n", f"Ringing\r\n{ROUTE}")
+
+
 def received(text: str) -> Message:
     msg = Message(text, "10.1.1.1", 40000)
     if msg.is_request:
@@ -104,14 +108,15 @@ def test_the_usual_request_gets_a_shape(fresh: Shapes) -> None:
     assert long_way == short_way != "bad"
 
 
-def test_the_usual_reply_gets_a_shape(fresh: Shapes) -> None:
+@pytest.mark.parametrize("usual", [REPLY, AFTER_ROUTE], ids=["via first", "route first"])
+def test_the_usual_reply_gets_a_shape(usual: str, fresh: Shapes) -> None:
     for _ in range(SEEN_BEFORE):
         assert not fresh.of
-        received(REPLY)
+        received(usual)
     [shape] = fresh.of[shapes.REPLY]
-    assert shape.match(REPLY, REPLY.index("\r\n")) is not None
-    assert received(REPLY).is_proven
-    long_way, short_way = both_ways(REPLY, REPLY)
+    assert shape.match(usual, usual.index("\r\n")) is not None
+    assert received(usual).is_proven
+    long_way, short_way = both_ways(usual, usual)
     assert long_way == short_way != "bad"
 
 
@@ -145,16 +150,16 @@ def test_what_is_nearly_the_usual_request(place: int, cut: int, put: str) -> Non
 IN_REPLY = st.integers(0, len(REPLY))
 
 
-@given(IN_REPLY, st.integers(0, 12), BITS)
-@example(REPLY.index(";rport=40000"), 12, ";rport")
-@example(REPLY.index(";received"), 9, ";received=")
-@example(REPLY.index("40000;branch"), 5, "400000")
-@example(REPLY.index("180"), 3, "200")
-@example(REPLY.index("CSeq"), 4, "Via")
+@given(st.sampled_from([REPLY, AFTER_ROUTE]), IN_REPLY, st.integers(0, 12), BITS)
+@example(REPLY, REPLY.index(";rport=40000"), 12, ";rport")
+@example(REPLY, REPLY.index(";received"), 9, ";received=")
+@example(AFTER_ROUTE, AFTER_ROUTE.index("40000;branch"), 5, "400000")
+@example(REPLY, REPLY.index("180"), 3, "200")
+@example(REPLY, REPLY.index("CSeq"), 4, "Via")
 @settings(max_examples=600)
-def test_what_is_nearly_the_usual_reply(place: int, cut: int, put: str) -> None:
-    changed = REPLY[:place] + put + REPLY[place + cut :]
-    long_way, short_way = both_ways(changed, REPLY)
+def test_what_is_nearly_the_usual_reply(usual: str, place: int, cut: int, put: str) -> None:
+    changed = usual[:place] + put + usual[place + cut :]
+    long_way, short_way = both_ways(changed, usual)
     assert long_way == short_way
 
 
