@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-import posix_ipc
+from posix_ipc import BusyError, SignalError
 
 from kamailio_py.shm.errors import Corrupt, Orphaned
 from kamailio_py.shm.records import Record, u32, u64
@@ -58,21 +58,50 @@ class Identity:
         """Pid of the main process, 0 in that itself."""
 
 
+# of no memory; see constants.over()
+words: Any = None
+identity = Identity()
+
+Operations = tuple[Callable[[], None], Callable[[], None]]
+
+
+def operations(offset: int, handle: Any, take_after_signal: Callable[[], None]) -> Operations:
+    """acquire() and release() of the lock at `offset`, over the words and the identity of a memory."""
+    index = offset >> 3
+
+    def acquire() -> None:
+        words[identity.intent] = offset
+        try:
+            if take(handle):
+                take_after_signal()
+        except SignalError:
+            take_after_signal()
+        words[index] += identity.taken
+
+    def release() -> None:
+        words[identity.intent] = offset
+        words[index] = (words[index] + 1) & 0xFFFFFFFF
+        give(handle)
+        words[identity.intent] = 0
+
+    return acquire, release
+
+
 class Lock:
     """One lock; `acquire()` and `release()` are for the hot path, `with lock:` for the others.
 
-    These two are made for each lock as functions over its own words: looking the parts up in the lock at every call
-    would cost as much as the semaphore does.
+    These two are made for each lock: looking its parts up at every call would cost as much as the semaphore does.
     """
 
-    __slots__ = (
-        "_identity", "_index", "_semaphore", "_words", "acquire", "mend", "name", "offset", "release",
-    )  # fmt: skip
+    __slots__ = ("_identity", "_index", "_semaphore", "_words", "acquire", "mend", "name", "offset", "release")
 
     acquire: Callable[[], None]
     release: Callable[[], None]
 
-    def __init__(self, name: str, words: Any, offset: int, identity: Identity, writable: bool) -> None:
+    def __init__(
+        self, name: str, words: Any, offset: int, identity: Identity, operations: Callable[..., Operations] | None
+    ) -> None:
+        """`operations` are those over these words and this identity; with None it is only looked at."""
         self.name = name
         self.offset = offset
         self.mend: Callable[[], None] | None = None
@@ -80,31 +109,9 @@ class Lock:
         self._words = words
         self._index = offset >> 3
         self._identity = identity
-        if writable:
+        if operations is not None:
             self._semaphore = Semaphore(1)
-            self.acquire, self.release = self._operations()
-
-    def _operations(self) -> tuple[Callable[[], None], Callable[[], None]]:
-        identity, words, index, offset = self._identity, self._words, self._index, self.offset
-        handle, take_after_signal = self._semaphore.handle, self._take_after_signal
-        interrupted = posix_ipc.SignalError
-
-        def acquire() -> None:
-            words[identity.intent] = offset
-            try:
-                if take(handle):
-                    take_after_signal()
-            except interrupted:
-                take_after_signal()
-            words[index] += identity.taken
-
-        def release() -> None:
-            words[identity.intent] = offset
-            words[index] = (words[index] + 1) & 0xFFFFFFFF
-            give(handle)
-            words[identity.intent] = 0
-
-        return acquire, release
+            self.acquire, self.release = operations(offset, self._semaphore.handle, self._take_after_signal)
 
     def attempt(self) -> bool:
         """Take the lock if nobody has it."""
@@ -112,7 +119,7 @@ class Lock:
         self._words[identity.intent] = self.offset
         try:
             self._semaphore.take_within(0)
-        except posix_ipc.BusyError:
+        except BusyError:
             self._words[identity.intent] = 0
             return False
         self._words[self._index] += identity.taken
@@ -123,9 +130,9 @@ class Lock:
         while True:
             try:
                 return self._semaphore.take_within(ORPHAN_CHECK)
-            except posix_ipc.SignalError:
+            except SignalError:
                 continue
-            except posix_ipc.BusyError:
+            except BusyError:
                 if self._identity.parent and os.getppid() != self._identity.parent:
                     raise Orphaned from None
 

@@ -19,11 +19,12 @@ from typing import Any
 import posix_ipc
 
 from kamailio_py.clock import Clock
+from kamailio_py.constants import over
 from kamailio_py.shm import instances, layout
 from kamailio_py.shm.arena import CLASSES, Arena, ArenaHead, SizeClass
 from kamailio_py.shm.counters import CounterName, Counters
 from kamailio_py.shm.errors import InstanceRunning, SharedMemoryError
-from kamailio_py.shm.locks import Identity, Lock, LockWord, free_dead
+from kamailio_py.shm.locks import Identity, Lock, LockWord, free_dead, operations
 from kamailio_py.shm.names import Name, Names
 from kamailio_py.shm.processes import Process, ProcessTable
 from kamailio_py.shm.queue import Item, Queue, QueueHead
@@ -65,6 +66,7 @@ class SharedMemory:
         self.u8, self.u32, self.u64, self.i64 = (words(memory, code, writable) for code in "BIQq")
         self._mapping = memory
         self.memory = contents(memory, self.u64)
+        self._lock_operations = over(operations, words=self.u64, identity=self.identity) if writable else None
         self.structures: dict[str, layout.Structure] = {}
         self.tables: dict[str, Table] = {}
         self.queues: dict[str, Queue] = {}
@@ -279,7 +281,7 @@ class SharedMemory:
         made = self.lock_groups[name] = []
         for number in range(count):
             title = f"{name}[{number}]" if count > 1 else name
-            lock = Lock(title, self.u64, offset + number * LockWord.SIZE, self.identity, self.writable)
+            lock = Lock(title, self.u64, offset + number * LockWord.SIZE, self.identity, self._lock_operations)
             made.append(lock)
             self._lock_at[lock.offset] = lock
         return made

@@ -11,6 +11,8 @@ from enum import IntEnum
 from typing import Any
 from zlib import crc32
 
+from kamailio_py.clock import Clock
+from kamailio_py.constants import over
 from kamailio_py.dataclass import dataclass
 from kamailio_py.shm.locks import Identity
 from kamailio_py.shm.records import Record, u32, u64
@@ -93,6 +95,27 @@ def call_id_hash(call_id: str) -> int:
     return crc32(call_id.encode("latin-1", "replace"))
 
 
+# of no memory; see constants.over()
+memory: Any = None
+offset = ring = mask = 0
+identity = Identity()
+ns: Callable[[], int] = Clock.ns
+
+
+def _adder() -> Callable[..., None]:
+    """Trace.add, over what a memory has in their place."""
+    pack, size, number = TraceEvent.STRUCT.pack_into, TraceEvent.SIZE, 0
+
+    def add(what: int, index: int, label: int, detail: int = 0) -> None:
+        """Note an event of the transaction index:label, now."""
+        nonlocal number
+        number += 1
+        at = offset + (identity.slot * ring + (number & mask)) * size
+        pack(memory, at, ns(), index, label, what, detail, number)
+
+    return add
+
+
 class Trace:
     """The rings of all processes."""
 
@@ -107,7 +130,10 @@ class Trace:
         self._offset = offset
         self.processes = processes
         self.ring = ring
-        self.add = self._adder(identity, ns)
+        make: Callable[[], Callable[..., None]] = over(
+            _adder, memory=memory, offset=offset, ring=ring, mask=ring - 1, identity=identity, ns=ns
+        )
+        self.add = make()
 
     @staticmethod
     def size(processes: int, ring: int) -> int:
@@ -123,21 +149,6 @@ class Trace:
         while ring > SMALLEST and Trace.size(processes, ring) > segment // 16:
             ring //= 2
         return ring
-
-    def _adder(self, identity: Identity, ns: Callable[[], int]) -> Callable[..., None]:
-        """Make `add`: a function over the ring's own parts, since it stands in the way of every request."""
-        memory, offset, pack, size = self._memory, self._offset, TraceEvent.STRUCT.pack_into, TraceEvent.SIZE
-        ring, mask = self.ring, self.ring - 1
-        number = 0
-
-        def add(what: int, index: int, label: int, detail: int = 0) -> None:
-            """Note an event of the transaction index:label, now."""
-            nonlocal number
-            number += 1
-            at = offset + (identity.slot * ring + (number & mask)) * size
-            pack(memory, at, ns(), index, label, what, detail, number)
-
-        return add
 
     def events(self, wanted: Callable[[int, int], bool] | None = None) -> list[Event]:
         """Everything the rings still hold, or of the transactions that are `wanted`, in the order of time."""

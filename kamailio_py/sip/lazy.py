@@ -13,8 +13,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any, ClassVar, Generic, TypeVar, overload
+
+from kamailio_py.constants import namespace
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -114,7 +115,7 @@ def _kept(name: str) -> str:
 def _place(name: str, method: Callable[[Any], Any]) -> property:
     """A lazy attribute before a slot that is filled; with code of its own, in which the slot's name is a constant."""
     place = f"self.{_kept(name)}"
-    scope = _scope(method=method)
+    scope = namespace(empty=_EMPTY, method=method)
     exec(
         f"def get(self):\n    value = {place}\n"
         f"    if value is empty:\n        {place} = value = method(self)\n    return value\n"
@@ -126,17 +127,10 @@ def _place(name: str, method: Callable[[Any], Any]) -> property:
 
 def _filler(slots: tuple[str, ...]) -> Callable[[Any], None]:
     """What fills these slots; as one statement, since a loop would be one in the compiled code, too."""
-    scope = _scope()
+    scope = namespace(empty=_EMPTY)
     exec(f"def fill(self):\n    {' = '.join(f'self.{name}' for name in slots)} = empty", scope)
     filler: Callable[[Any], None] = scope["fill"]
     return filler
-
-
-def _scope(**names: Any) -> dict[str, Any]:
-    """Globals of what is made here: of a module, since PyPy's compiler takes only those for constant."""
-    scope = vars(ModuleType(__name__))
-    scope.update(names, empty=_EMPTY)
-    return scope
 
 
 def _new(cls: type[Slotted], *_: Any, **__: Any) -> Slotted:

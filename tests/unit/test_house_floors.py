@@ -15,8 +15,8 @@ MODULES = ROOT / "modules"
 # which rooms a room may import from, besides itself; what is not a room is a file of its own
 FLOORS = {
     "config": set(),
-    "sip": set(),
-    "shm": {"clock", "libc", "log", "points"},
+    "sip": {"constants"},
+    "shm": {"clock", "constants", "libc", "log", "points"},
     "db": {"log"},
     "dns": {"shm", "log", "clock"},
     "script": {"config", "sip", "shm", "log", "clock", "module"},
