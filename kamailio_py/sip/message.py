@@ -13,8 +13,8 @@ from __future__ import annotations
 from typing import Any
 
 from kamailio_py.sip.branch import Branch
+from kamailio_py.sip.changes import collector, detector
 from kamailio_py.sip.endpoint import ListenSocket
-from kamailio_py.sip.lazy import lazy
 from kamailio_py.sip.lumps import Lumps
 from kamailio_py.sip.message_values import MessageValues
 from kamailio_py.sip.uri import Uri
@@ -27,12 +27,11 @@ STATE = (
     "otcpid", "use_otcpid",
 )  # fmt: skip
 """Script state that is plain data and is saved as it stands."""
-_STATE = frozenset(STATE)
 
 KEPT = (
-    "dst_uri", "path", "q", "branch_flags", "flags", "script_flags", "xflags", "force_rport", "add_local_rport",
+    "dst_uri", "path", "q", "branch_flags", "flags", "script_flags", "_xflags", "force_rport", "add_local_rport",
     "set_global_address", "set_global_port", "udp_mtu_proto", "reply_no_connect", "reply_close", "forward_no_connect",
-    "forward_close", "no_reply", "add_srvid", "via_params", "branches", "force_socket", "id", "src_proto", "time",
+    "forward_close", "no_reply", "add_srvid", "via_params", "added_branches", "force_socket", "id", "src_proto", "time",
     "connection", "blst_ignored", "reply_blst_ignored",
 )  # fmt: skip
 """What stays when the text is replaced."""
@@ -105,30 +104,56 @@ class Message(MessageValues):
             self._parsed_uri = parsed
         return parsed
 
-    @lazy
+    # what a script may add to; None as long as nobody asked for it
+    added_branches: list[Branch] | None = None
+    _lumps: Lumps | None = None
+    added_headers: list[str] | None = None
+    _xflags: list[int] | None = None
+
+    @property
     def branches(self) -> list[Branch]:
         """Additional branches of append_branch(), the first has index 1 where branches are numbered from the R-URI."""
-        return []
+        branches = self.added_branches
+        if branches is None:
+            branches = self.added_branches = []
+        return branches
 
-    @lazy
+    @branches.setter
+    def branches(self, branches: list[Branch]) -> None:
+        self.added_branches = branches
+
+    @property
     def lumps(self) -> Lumps:
         """Edits of the text."""
-        return Lumps()
+        lumps = self._lumps
+        if lumps is None:
+            lumps = self._lumps = Lumps()
+        return lumps
 
-    @lazy
+    @lumps.setter
+    def lumps(self, lumps: Lumps) -> None:
+        self._lumps = lumps
+
+    @property
     def reply_headers(self) -> list[str]:
         """Headers for replies to this request, each with its CRLF (append_to_reply)."""
-        return []
+        headers = self.added_headers
+        if headers is None:
+            headers = self.added_headers = []
+        return headers
 
-    @lazy
+    @property
     def xflags(self) -> list[int]:
         """Extended flags: two words of 32."""
-        return [0, 0]
+        flags = self._xflags
+        if flags is None:
+            flags = self._xflags = [0, 0]
+        return flags
 
     @property
     def has_lumps(self) -> bool:
         """Has anything been edited? Asking does not make the collection."""
-        lumps = self.__dict__.get("lumps")
+        lumps = self._lumps
         return lumps is not None and bool(lumps.edits)
 
     def replace_text(self, text: str) -> None:
@@ -151,31 +176,38 @@ class Message(MessageValues):
 
         return applied(self)
 
+    @property
+    def is_changed(self) -> bool:
+        """Is there anything that `state()` would carry over?"""
+        return _is_changed(self)
+
     def state(self) -> tuple[Any, ...]:
         """All script state as plain data that marshal can write."""
-        own = self.__dict__
-        values = {name: value for name, value in own.items() if name in _STATE}
-        lumps = own.get("lumps")
-        branches = own.get("branches")
+        lumps = self._lumps
         return (
-            values,
+            _values(self),
             self.force_socket.index if self.force_socket is not None else -1,
             list(lumps.edits) if lumps is not None else [],
-            [branch.state() for branch in branches] if branches else [],
-            list(own.get("reply_headers", ())),
-            list(own.get("xflags", ())),
+            [branch.state() for branch in self.added_branches or ()],
+            list(self.added_headers or ()),
+            list(self._xflags or ()),
         )
 
     def restore(self, data: tuple[Any, ...], sockets: list[ListenSocket]) -> None:
         """Put back what `state()` gave; `sockets` are the server's, by index."""
         values, socket, edits, branches, reply_headers, xflags = data
-        own = self.__dict__
-        for name in STATE:
-            own.pop(name, None)
-        own.update(values)
+        for name, fresh in _FRESH.items():
+            value = values.get(name, fresh)
+            if getattr(self, name) != value:
+                setattr(self, name, value)
         self.force_socket = sockets[socket] if socket >= 0 else None
-        own["lumps"] = Lumps(list(edits))
-        own["branches"] = [Branch.restore(branch, sockets) for branch in branches]
-        own["reply_headers"] = list(reply_headers)
-        if xflags:
-            own["xflags"] = list(xflags)
+        self._lumps = Lumps(list(edits))
+        self.added_branches = [Branch.restore(branch, sockets) for branch in branches]
+        self.added_headers = list(reply_headers)
+        self._xflags = list(xflags) or None
+
+
+_FRESH = {name: getattr(Message, name) for name in STATE}
+_PARTS = ("force_socket", "_lumps", "added_branches", "added_headers", "_xflags")
+_values = collector(_FRESH)
+_is_changed = detector({name: getattr(Message, name) for name in (*STATE, *_PARTS) if name != "script_flags"})

@@ -21,7 +21,7 @@ def escape(text: str) -> str:
 def redirect_contacts(msg: Message, rich: int = 0) -> str:
     """Contact with the changed R-URI and all additional branches; "" if there are none. A whole header line."""
     targets = [(msg.new_uri, msg.path, msg.q, msg.branch_flags)] if msg.new_uri is not None else []
-    targets += [(branch.uri, branch.path, branch.q, branch.flags) for branch in msg.__dict__.get("branches", ())]
+    targets += [(branch.uri, branch.path, branch.q, branch.flags) for branch in msg.added_branches or ()]
     contacts = []
     for uri, path, q, flags in targets:
         contact = f"<{uri}?Route={escape(path)}>" if rich & PATH and path else f"<{uri}>"

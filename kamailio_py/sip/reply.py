@@ -59,8 +59,8 @@ def build_reply(
     follow those of append_to_reply(). A body goes with its Content-Type in `headers`.
     """
     msg.require_headers()
-    if "reply_headers" in msg.__dict__:
-        headers = "".join(msg.reply_headers) + headers
+    if msg.added_headers:
+        headers = "".join(msg.added_headers) + headers
     if not body and msg.reply_body:
         body = msg.reply_body
     head = _head(msg, 180 <= status < 300, to_tag)

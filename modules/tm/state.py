@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kamailio_py.log import get_logger
 from kamailio_py.modules.tm.cell import Cell
 from kamailio_py.script.context import Context
-from kamailio_py.sip.message import STATE, Message
+from kamailio_py.sip.message import Message
 
 if TYPE_CHECKING:
     from kamailio_py.modules.tm import Tm
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 log = get_logger("tm")
 
-_CHANGES = frozenset(STATE) - {"script_flags"} | {"lumps", "branches", "reply_headers", "xflags", "force_socket"}
-"""Names of what a message has of its own once a script changed something, or may have."""
 _FRESH: tuple[Any, ...] = ({}, -1, [], [], [], [])
 _VERSION = Cell.version >> 2
 
@@ -98,7 +96,7 @@ class State:
         tm = self.tm
         word = (t.offset + Cell.script) >> 3
         block = 0
-        if not _CHANGES.isdisjoint(msg.__dict__):
+        if msg.is_changed:
             script_flags, msg.script_flags = msg.script_flags, 0
             state = msg.state()
             msg.script_flags = script_flags
@@ -124,7 +122,7 @@ class State:
     def dump_reply(msg: Message) -> bytes:
         """A reply with what onreply_route did to it."""
         socket = msg.socket.index if msg.socket is not None else -1
-        script = None if _CHANGES.isdisjoint(msg.__dict__) else msg.state()
+        script = msg.state() if msg.is_changed else None
         return marshal.dumps((msg.text, msg.src_ip, msg.src_port, socket, script))
 
     def load_reply(self, data: bytes) -> Message:

@@ -89,13 +89,12 @@ class Suspension:
         if t.is_invite and t.flags & Flag.AUTO_INV_100 and t.status < 100:
             tm.server.reply(t, msg, 100, tm.auto_inv_100_reason)
         # branches and branch flags end with the run, as they do for Kamailio
-        own = msg.__dict__
-        branches, flags = own.pop("branches", None), own.pop("branch_flags", 0)
+        branches, flags = msg.added_branches, msg.branch_flags
+        if branches is not None or flags:
+            msg.added_branches, msg.branch_flags = None, 0
         saved = tm.state.save_script(msg, t) and tm.state.save_attributes(ctx, t)
-        if branches is not None:
-            own["branches"] = branches
-        if flags:
-            own["branch_flags"] = flags
+        if branches is not None or flags:
+            msg.added_branches, msg.branch_flags = branches, flags
         if not saved:
             return -1
         if msg.flags != t.get(Cell.message_flags):

@@ -106,7 +106,7 @@ class Variables(Module):
         msg = ctx.msg
         if not msg.is_request or ctx.route_type & (BRANCH | BRANCH_FAILURE):
             return ctx.branch
-        added = len(msg.__dict__.get("branches", ()))
+        added = len(msg.added_branches or ())
         if ctx.route_type == REQUEST:
             return added
         if ctx.route_type == FAILURE:
