@@ -218,6 +218,8 @@ def under_load(plan: Plan, server: Server, scenario: Scenario, driver: Drives, s
         found = ladder(driver, LOWEST, plan.seconds / 2, 2.0)
         most = saturation(found)
         if most:
+            # the way to this rate was through others, to which a server that compiles may have settled
+            driver.paced(most * SPARE, server.kind.warm_up / 2)
             samples.load.append(loaded(plan, server, samples, lambda: driver.paced(most * SPARE, plan.seconds)))
         else:
             samples.problem(f"holds not even {found[-1].offered:.0f} a second")

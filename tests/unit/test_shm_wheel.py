@@ -89,6 +89,16 @@ def test_stall_is_caught_up_once_each_in_order(memory: SharedMemory, stall: int)
     assert memory.wheel.fired == len(expected)
 
 
+def test_of_those_due_together_the_first_added_is_first(memory: SharedMemory) -> None:
+    fired: list[int] = []
+    kind = memory.wheel.kind("k", fired.append)
+    timers = [node(memory) for _ in range(12)]
+    for number, timer in enumerate(timers):
+        memory.wheel.add(timer, 1_000_021 + number % 3, kind)
+    memory.wheel.run(1_000_030)
+    assert fired == [*timers[0::3], *timers[1::3], *timers[2::3]]
+
+
 def test_cancelled_timer_does_not_fire(memory: SharedMemory) -> None:
     fired: list[int] = []
     kind = memory.wheel.kind("k", fired.append)
