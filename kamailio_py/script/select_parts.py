@@ -36,7 +36,8 @@ def header_body(name: str) -> Raw:
 
     def get(ctx: Context) -> str | None:
         msg = ctx.msg
-        return msg.raw_value(msg.names.index(name)) if name in msg.names else None
+        i = msg.find(name)
+        return msg.raw_value(i) if i >= 0 else None
 
     return get
 

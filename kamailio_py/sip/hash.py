@@ -88,15 +88,32 @@ def char_msg_val(msg: Message) -> str:
     return md5(text.encode("latin-1")).hexdigest()
 
 
+_DIGITS = [f"{byte:x}"[::-1] for byte in range(256)]
+_BOTH_DIGITS = [f"{byte:02x}"[::-1] for byte in range(256)]
+
+
 def reverse_hex(number: int) -> str:
     """Hex digits, the least significant first: 0x648a is "a846"."""
+    if number < 256:
+        return _DIGITS[number]
+    if number < 65536:
+        return _BOTH_DIGITS[number & 0xFF] + _DIGITS[number >> 8]
     return f"{number:x}"[::-1]
+
+
+def from_reverse_hex(digits: str) -> int:
+    """The number that reverse_hex() wrote."""
+    missing = 4 - len(digits)
+    if missing < 0:
+        return int(digits[::-1], 16)
+    number = int(digits, 16) << 4 * missing
+    return (number & 0xF) << 12 | (number & 0xF0) << 4 | number >> 4 & 0xF0 | number >> 12
 
 
 def branch_param(index: int, value: str, branch: int = 0, extra: str = "") -> str:
     """Branch parameter of an outgoing request; `value` is its md5, or the label of a request of our own."""
     middle = f"{value}.{extra}" if extra else value
-    return f"{MAGIC_COOKIE}{f'{index:x}'[::-1]}.{middle}.{f'{branch:x}'[::-1]}"
+    return f"{MAGIC_COOKIE}{reverse_hex(index)}.{middle}.{reverse_hex(branch)}"
 
 
 def parse_branch(text: str | None) -> tuple[int, str, int] | None:
@@ -105,5 +122,5 @@ def parse_branch(text: str | None) -> tuple[int, str, int] | None:
     if match is None:
         return None
     index, value, branch = match.groups()
-    number = int(index[::-1], 16)
-    return (number, value, int(branch[::-1], 16)) if number < TABLE_ENTRIES else None
+    number = from_reverse_hex(index)
+    return (number, value, from_reverse_hex(branch)) if number < TABLE_ENTRIES else None

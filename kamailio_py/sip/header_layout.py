@@ -6,10 +6,6 @@ names only, no values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from operator import itemgetter
-from typing import Any
-
 MANDATORY = frozenset(("via", "from", "to", "call-id", "cseq"))
 _MOST = 1024
 """Orders remembered; a sender of ever new ones makes them be forgotten and begun anew."""
@@ -24,17 +20,18 @@ class HeaderLayout:
     plain       so they are, no header twice, none that is looked at closely
     relayed     the same but for a second Via: what a reply has that goes on to another server
     via, from_, to, call_id, cseq, content_length   their places, -1 where one is missing
+    places      all places of each name
     routed      there is a Record-Route
-    copied      of a plain one: picks the lines that a reply copies from the request, in their order
-    copied_via, copied_to   places of two of them in what it picks
+    copied      of a plain one: the places of what a reply copies from the request, in their order
+    copied_via, copied_to   places of two of them in that
     """
 
     __slots__ = (
-        "call_id", "content_length", "copied", "copied_to", "copied_via", "cseq", "from_", "lines", "names", "plain",
-        "relayed", "routed", "to", "via", "whole",
+        "call_id", "content_length", "copied", "copied_to", "copied_via", "cseq", "from_", "lines", "names", "places",
+        "plain", "relayed", "routed", "to", "via", "whole",
     )  # fmt: skip
 
-    copied: Callable[[Sequence[str]], tuple[Any, ...]]
+    copied: tuple[int, ...]
 
     def __init__(self, names: tuple[str, ...]) -> None:
         different = set(names)
@@ -44,14 +41,15 @@ class HeaderLayout:
         usual = self.whole and "retry-after" not in different
         self.plain = usual and len(different) == len(names)
         self.relayed = usual and len(different) == len(names) - 1 and names.count("via") == 2
-        first = {name: i for i, name in reversed(list(enumerate(names)))}
+        self.places: dict[str, tuple[int, ...]] = {}
+        for i, name in enumerate(names):
+            self.places[name] = (*self.places.get(name, ()), i)
         self.via, self.from_, self.to, self.call_id, self.cseq, self.content_length = (
-            first.get(name, -1) for name in ("via", "from", "to", "call-id", "cseq", "content-length")
+            self.places.get(name, (-1,))[0] for name in ("via", "from", "to", "call-id", "cseq", "content-length")
         )
         self.routed = "record-route" in different
         if self.plain:
-            copied = [i for i, name in enumerate(names) if name in MANDATORY]
-            self.copied = itemgetter(*copied)
+            self.copied = copied = tuple([i for i, name in enumerate(names) if name in MANDATORY])
             self.copied_via, self.copied_to = copied.index(self.via), copied.index(self.to)
 
 

@@ -226,24 +226,25 @@ class MessageText(Slotted):
 
     def find(self, name: str, start: int = 0) -> int:
         """Index of the first header of that name from index `start` on, or -1."""
-        try:
-            return self.names.index(name, start)
-        except ValueError:
-            return -1
+        found = self.indexes(name)
+        if not start:
+            return found[0] if found else -1
+        return next((i for i in found if i >= start), -1)
 
-    def indexes(self, name: str) -> list[int]:
+    def indexes(self, name: str) -> Sequence[int]:
         """Indexes of all headers of that name."""
-        names = self.names
-        if name not in names:
-            return []
-        first = names.index(name)
-        if name not in names[first + 1 :]:
-            return [first]
-        return [i for i, n in enumerate(names) if n == name]
+        layout = self.layout
+        if layout is not None:
+            return layout.places.get(name, ())
+        return [i for i, n in enumerate(self.names) if n == name]
+
+    def line(self, i: int) -> str:
+        """A header, without its line end where there is a layout."""
+        return self._lines[i]
 
     def value(self, i: int) -> str:
         """Value of a header, folding undone."""
-        line = self._lines[i]
+        line = self.line(i)
         value = line[line.find(":") + 1 :].strip(_SPACE)
         if "\n" in value:
             return " ".join(part.strip(_SPACE) for part in value.split("\n"))
@@ -251,15 +252,13 @@ class MessageText(Slotted):
 
     def raw_value(self, i: int) -> str:
         """Value of a header as written: line breaks of folding and blanks at the end belong to it."""
-        line = self._lines[i]
+        line = self.line(i)
         return line[line.find(":") + 1 :].lstrip(_SPACE).rstrip("\r\n")
 
     def header(self, name: str) -> str | None:
         """Value of the first header of that name."""
-        try:
-            return self.value(self.names.index(name))
-        except ValueError:
-            return None
+        i = self.find(name)
+        return self.value(i) if i >= 0 else None
 
     def headers(self, name: str) -> list[str]:
         """Values of all headers of that name."""
@@ -288,7 +287,7 @@ class MessageText(Slotted):
 
     def name_text(self, i: int) -> str:
         """The name as written."""
-        line = self._lines[i]
+        line = self.line(i)
         return line[: line.find(":")].rstrip(_BLANK)
 
     def overwrite(self, i: int, start: int, value: str) -> None:
@@ -298,9 +297,12 @@ class MessageText(Slotted):
         """
         text = self.text
         at = start - self.span(i)[0]
-        line = self._lines[i]
+        line = self.line(i)
         self.text = f"{text[:start]}{value}{text[start + len(value) :]}"
-        self._lines[i] = f"{line[:at]}{value}{line[at + len(value) :]}"
+        self._put_line(i, f"{line[:at]}{value}{line[at + len(value) :]}")
+
+    def _put_line(self, i: int, line: str) -> None:
+        self._lines[i] = line
 
     @property
     def body(self) -> str:

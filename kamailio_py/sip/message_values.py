@@ -5,7 +5,8 @@ Also what Kamailio checks of a message before its script sees it, and before it 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kamailio_py.sip.address_lists import ListedAddress, parse_contacts, parse_routes
@@ -25,13 +26,22 @@ _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwa
 """Headers a message may have once; Kamailio stops reading at the second."""
 
 
-@slotted("_groups", "_lines_in")
+@slotted("_lines_in")
 class MessageValues(MessageText):
     """The parsed values of a message's headers."""
 
-    _groups: tuple[str | Any, ...]
-    """Of a message that was recognised, what the shape took it apart into; `_lines_in` it are the headers."""
     _lines_in: tuple[int, ...]
+    """Of a message that was recognised, places of the headers among the groups of the match."""
+
+    @lazy
+    def _match(self) -> re.Match[str] | None:
+        """That of a shape; only of a message that was recognised."""
+        return None
+
+    @lazy
+    def _groups(self) -> Sequence[str | Any]:
+        """Its groups."""
+        return ()
 
     def _recognise(self, kind: str, text: str, end: int) -> bool:
         for shape in KNOWN.of.get(kind, ()):
@@ -43,6 +53,7 @@ class MessageValues(MessageText):
                     return False
                 self.via = via
                 self._groups = groups
+                self._match = match
                 to, cseq = shape.to, shape.cseq
                 self.to = usual_address(*groups[to : to + 4])
                 self.cseq = groups[cseq], groups[cseq + 1]
@@ -58,11 +69,33 @@ class MessageValues(MessageText):
                 return True
         return False
 
-    @lazy
-    def _lines(self) -> list[str]:
-        """The headers without their line ends; of a message that was recognised, the others have them."""
+    def line(self, i: int) -> str:
         groups = self._groups
-        return [groups[at] for at in self._lines_in]
+        return groups[self._lines_in[i]] if groups else self._lines[i]
+
+    def lines(self, at: Sequence[int]) -> list[str]:
+        """The headers at these indexes, in a layout."""
+        groups = self._groups
+        if not groups:
+            lines = self._lines
+            return [lines[i] for i in at]
+        places = self._lines_in
+        return [groups[places[i]] for i in at]
+
+    def _put_line(self, i: int, line: str) -> None:
+        groups = self._groups
+        if groups:
+            changed = self._groups = list(groups)
+            changed[self._lines_in[i]] = line
+        else:
+            self._lines[i] = line
+
+    def span(self, i: int) -> tuple[int, int]:
+        match = self._match
+        if match is None:
+            return MessageText.span(self, i)
+        start, end = match.span(self._lines_in[i] + 1)
+        return start, end + 2
 
     @lazy
     def method(self) -> str:

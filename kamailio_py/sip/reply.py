@@ -88,16 +88,17 @@ def _head(msg: Message, with_routes: bool, to_tag: str) -> str:
     """The headers that a reply has from its request."""
     layout = msg.layout
     if layout is not None and layout.plain and not (with_routes and layout.routed) and not (to_tag and msg.to.tag):
-        lines = [*layout.copied(msg._lines), ""]
+        lines = msg.lines(layout.copied)
         lines[layout.copied_via] = _first_via(msg, lines[layout.copied_via])
         if to_tag:
             lines[layout.copied_to] = f"{lines[layout.copied_to]};tag={to_tag}"
-        return "\r\n".join(lines)
+        return "\r\n".join(lines) + "\r\n"
     out = []
     copied = _COPIED_WITH_ROUTES if with_routes else MANDATORY
     first = True
-    for name, line in zip(msg.names, msg._lines, strict=True):
+    for i, name in enumerate(msg.names):
         if name in copied:
+            line = msg.line(i)
             if name == "via":
                 if first:
                     first = False
@@ -124,7 +125,7 @@ def _first_via(msg: Message, line: str) -> str:
     if not is_sip:
         line = "S" + line[1:]
     if rport and via.rport is not None:
-        i = msg.names.index("via")
+        i = msg.find("via")
         base = msg.span(i)[0] if i else msg._headers_start
         start, end = via.rport_span
         return f"{line[: start - 1 - base]}{rport}{line[end - base :]}{received}"

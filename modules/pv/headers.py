@@ -53,7 +53,8 @@ def _hdr(inner: Inner) -> Getter:
             msg = ctx.msg
             if not msg.is_proven and not _readable(msg):
                 return None
-            return msg.raw_value(msg.names.index(name)) if name in msg.names else None
+            i = msg.find(name)
+            return msg.raw_value(i) if i >= 0 else None
 
         return first
     if inner.all:
@@ -155,7 +156,8 @@ def _body(name: str) -> Getter:
 
     def get(ctx: Context) -> Value:
         msg = ctx.msg
-        return msg.raw_value(msg.names.index(name)) or None if name in msg.names else None
+        i = msg.find(name)
+        return msg.raw_value(i) or None if i >= 0 else None
 
     return get
 

@@ -114,7 +114,7 @@ class Rr(Module):
     def route_params(self, msg: Message) -> str | None:
         """Parameters of the Route of this request that is ours, None if there is none."""
         notes = self._of(msg)
-        if not notes.params and "route" in msg.names:
+        if not notes.params and msg.find("route") >= 0:
             try:
                 first = Uri.parse(routes_of(msg)[0].uri)
             except BadMessage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from kamailio_py.config.arguments import INT, RAW, REGEX, REGEX_FORMAT, STR, Fixup
@@ -42,13 +43,13 @@ def readable(msg: Message) -> bool:
     return True
 
 
-def chosen(msg: Message, name: str, flags: str) -> list[int]:
+def chosen(msg: Message, name: str, flags: str) -> Sequence[int]:
     """Indexes of the headers of a name: all, with `f` the first, with `l` the last."""
     found = msg.indexes(name)
     return found[:1] if flags[:1] == "f" else found[-1:] if flags[:1] == "l" else found
 
 
-def remove(msg: Message, indexes: list[int]) -> int:
+def remove(msg: Message, indexes: Sequence[int]) -> int:
     """Take out the headers with these indexes; 1, or -1 if there are none."""
     for i in indexes:
         msg.lumps.delete(*msg.span(i))

@@ -7,6 +7,7 @@ for most, the first is meant. `[*]` means all.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -320,7 +321,7 @@ class HeaderValues:
         return result
 
     @staticmethod
-    def _headers(msg: Message, place: Spec) -> list[int]:
+    def _headers(msg: Message, place: Spec) -> Sequence[int]:
         try:
             msg.require_headers()
         except BadMessage:

@@ -50,7 +50,7 @@ def skeleton_of(msg: Message, tag: str) -> str:
 
     It holds for replies that carry the To-tag, so from 180 on.
     """
-    if msg.version != "SIP/2.0" or "record-route" in msg.names or msg.reply_body or msg.added_headers:
+    if msg.version != "SIP/2.0" or msg.find("record-route") >= 0 or msg.reply_body or msg.added_headers:
         return ""
     try:
         return build_reply(msg, 400, "-", to_tag=tag)[len(_FIRST) : -len(_TAIL)]

@@ -70,7 +70,7 @@ def facts(text: str) -> Any:
         (via.end, via.host_end, via.params_start, via.params, via.i, via.alias, span),
         (to.text, to.display, to.uri, to.tag, to.params),
         (msg.call_id, msg.cseq, list(msg.names), msg.broken, msg.headers_end, msg.body_offset, msg.body),
-        [(msg.raw(i), msg.value(i), msg.span(i)) for i in range(len(msg.names))],
+        [(msg.raw(i), msg.value(i), msg.span(i), msg.name_text(i)) for i in range(len(msg.names))],
         reply_destination(msg),
     ]
     if not msg.is_request:
@@ -80,6 +80,7 @@ def facts(text: str) -> Any:
         lambda: build_forward(msg, via="Via: x\r\n"),
         lambda: [(one.branch, one.received, one.rport) for one in msg.vias()],
         msg.require_headers,
+        lambda: overwritten(msg),
     ]
     for build in builds:
         try:
@@ -87,6 +88,13 @@ def facts(text: str) -> Any:
         except BadMessage:
             found.append("bad")
     return found
+
+
+def overwritten(msg: Message) -> Any:
+    """What is left of a header when its first character is another."""
+    i = msg.find("call-id")
+    msg.overwrite(i, msg.value_span(i)[0], "~")
+    return msg.text, msg.raw(i), msg.value(i), msg.span(i), msg.value(msg.find("to")), build_forward(msg, via="")
 
 
 def both_ways(text: str, teacher: str) -> tuple[Any, Any]:
