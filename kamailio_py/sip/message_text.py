@@ -272,13 +272,13 @@ class MessageText(Slotted):
     def value_span(self, i: int) -> tuple[int, int]:
         """Where the value stands, without the blanks around it."""
         start, end = self.span(i)
-        text = self.text
-        start = text.find(":", start) + 1
-        while start < end and text[start] in _SPACE:
-            start += 1
-        while end > start and text[end - 1] in _SPACE:
-            end -= 1
-        return start, end
+        line = self.line(i)
+        rest = line[line.find(":") + 1 :]
+        value = rest.lstrip(_SPACE)
+        if not value:
+            return end, end
+        start += len(line) - len(value)
+        return start, start + len(value.rstrip(_SPACE))
 
     def raw(self, i: int) -> str:
         """The whole header as written."""
