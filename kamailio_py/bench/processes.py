@@ -70,18 +70,22 @@ def memory(root: int) -> Memory:
     """What the server holds now.
 
     Shared is the sum of each process's proportional part of shared mappings, so that a page counts once whoever maps
-    it; private is what would be freed if that process alone ended.
+    it; private is what would be freed if that process alone ended: not shared memory that only it has touched so far,
+    which the kernel counts as private.
     """
     shared = 0
     private: list[int] = []
     for pid in tree(root):
         with contextlib.suppress(OSError):
-            own = 0
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss_Shmem:"):
-                    shared += int(line.split()[1]) * 1024
-                elif line.startswith(("Private_Clean:", "Private_Dirty:")):
-                    own += int(line.split()[1]) * 1024
+            own, is_own = 0, False
+            for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+                name, _, rest = line.partition(" ")
+                if name[-1] != ":":  # the head of a mapping: its addresses, then its permissions
+                    is_own = rest[3] == "p"
+                elif not is_own:
+                    shared += int(rest.split()[0]) * 1024 if name == "Pss:" else 0
+                elif name in ("Private_Clean:", "Private_Dirty:"):
+                    own += int(rest.split()[0]) * 1024
             private.append(own)
     return Memory(len(private), shared, sum(private), max(private, default=0), int(median(private or [0])))
 

@@ -172,11 +172,14 @@ def test_who_keeps_others_from_their_core_is_seen() -> None:
 
 
 def test_private_memory_is_that_of_each_process() -> None:
-    """A parent shares 30 MB with its child, until that writes to 20 of them: then both have 20 of their own."""
+    """A parent shares 30 MB with its child, until that writes to 20 of them: then both have 20 of their own.
+
+    Of 50 MB of shared memory, which only the child writes to, nothing belongs to it.
+    """
     program = (
-        "import mmap, os, time\nown = mmap.mmap(-1, 30 << 20, mmap.MAP_PRIVATE)\n"
-        "def touch(size):\n  for at in range(0, size, 4096): own[at] += 1\n"
-        "touch(30 << 20)\nif os.fork() == 0: touch(20 << 20)\n"
+        "import mmap, os, time\nown = mmap.mmap(-1, 30 << 20, mmap.MAP_PRIVATE)\nshared = mmap.mmap(-1, 50 << 20)\n"
+        "def touch(memory, size):\n  for at in range(0, size, 4096): memory[at] = 1\n"
+        "touch(own, 30 << 20)\nif os.fork() == 0: touch(own, 20 << 20); touch(shared, 50 << 20)\n"
         "print(flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
@@ -191,6 +194,7 @@ def test_private_memory_is_that_of_each_process() -> None:
     assert 20 << 20 < used.largest_private < 28 << 20
     assert 20 << 20 < used.median_private <= used.largest_private
     assert used.private == pytest.approx(2 * used.median_private, abs=2)
+    assert 50 << 20 <= used.shared < 80 << 20
 
 
 def test_lost_answers_are_refused() -> None:
