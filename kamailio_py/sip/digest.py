@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from hashlib import md5, sha256
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.md5 import md5
 from kamailio_py.sip.nameaddr import split_values
 from kamailio_py.sip.remembered import remembered
 

@@ -6,10 +6,10 @@ All of them are part of what goes over the wire or of what tools show, so they a
 from __future__ import annotations
 
 import re
-from hashlib import md5
 from struct import Struct, unpack_from
 from typing import TYPE_CHECKING
 
+from kamailio_py.sip.md5 import md5
 from kamailio_py.sip.remembered import memo
 
 if TYPE_CHECKING:

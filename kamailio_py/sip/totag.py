@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from binascii import crc_hqx
-from hashlib import md5
 from typing import TYPE_CHECKING
+
+from kamailio_py.sip.md5 import md5
 
 if TYPE_CHECKING:
     from kamailio_py.sip.endpoint import ListenSocket

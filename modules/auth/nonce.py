@@ -12,11 +12,11 @@ import binascii
 import re
 import struct
 from enum import Enum
-from hashlib import md5
 from ipaddress import ip_address
 
 from kamailio_py.dataclass import dataclass
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.md5 import md5
 from kamailio_py.sip.message import Message
 
 FULL_URI, CALL_ID, FROM_TAG, SOURCE_IP = 1, 2, 4, 8
