@@ -190,7 +190,8 @@ class Client:
             (
                 place.uri, place.dst_uri, place.path, place.ruid, place.instance, place.location_ua, place.q,
                 rest_of(walk, place.force_socket) if walk else None,
-            )
+            ),
+            2,  # later formats look for what occurs twice
         )  # fmt: skip
         block = tm.arena.alloc(Branch.SIZE + len(data) + len(meta), tm.table.branches)
         if not block:

@@ -102,7 +102,7 @@ class State:
             msg.script_flags = script_flags
             state[0].pop("script_flags", None)
             if state != _FRESH:
-                block = tm.arena.store(marshal.dumps(state), tm.table.scripts)
+                block = tm.arena.store(marshal.dumps(state, 2), tm.table.scripts)
                 if not block:
                     log.err("failed to save the message lumps")
                     return False
