@@ -5,6 +5,7 @@ from __future__ import annotations
 from kit.local import Local
 
 from kamailio_py.module import MOST_ATTRIBUTES
+from kamailio_py.sip.message import Message
 
 CFG = """
 loadmodule "tm.so"
@@ -39,3 +40,8 @@ def test_few_attributes() -> None:
         ways |= {f"tm.{name}": part for name, part in vars(core.modules["tm"]).items() if hasattr(part, "__dict__")}
         assert {name: len(vars(one)) for name, one in ways.items() if len(vars(one)) > MOST_ATTRIBUTES} == {}
         assert len(vars(core.cfg)) < 10  # the others are slots
+
+
+def test_a_message_has_room_for_what_a_script_sets() -> None:
+    """Where its slots are filled all of them count, and what the script sets comes on top."""
+    assert len(Message.slots) <= MOST_ATTRIBUTES // 2
