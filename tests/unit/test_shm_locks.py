@@ -107,7 +107,7 @@ def test_killed_at_any_step_of_taking_and_giving() -> None:
             assert memory.processes.intent(1) == 0
             all_of(memory, [act])
             step += 1
-        assert step > 50  # the instructions of both, fewer with each Python
+        assert step > 50  # each instruction of both
 
 
 def test_waiter_that_is_killed_leaves_the_lock_to_its_holder() -> None:
