@@ -1,7 +1,6 @@
 """Attributes that are computed when they are first read, and from then on are plain attributes of the object.
 
-In a class decorated with `slotted` they are slots: an object has no dictionary to grow then, which costs more than most
-of the values in it. Elsewhere they go into the object's `__dict__`.
+They are slots: an object has no dictionary to grow then, which costs more than most of the values in it.
 
 On CPython a slot that is empty is asked of `__getattr__`. On PyPy it counts in which order an object gets attributes:
 in another one than before it is rebuilt each time, for ten microseconds, and its compiler makes code for each order. So
@@ -13,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from kamailio_py.constants import namespace
 
@@ -24,27 +23,14 @@ _EMPTY: Any = type("Empty", (), {"__repr__": lambda self: "empty"})()
 
 
 class lazy(Generic[T]):
-    """Decorator: the method's result takes its place in the object."""
+    """Decorator of a method in a class decorated with `slotted`: an attribute that is its result."""
 
     def __init__(self, method: Callable[[Any], T]) -> None:
         self.method = method
-        self.__doc__ = method.__doc__
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
+    if TYPE_CHECKING:  # what `slotted` puts in its place
 
-    @overload
-    def __get__(self, instance: None, owner: type | None = None) -> lazy[T]: ...
-
-    @overload
-    def __get__(self, instance: object, owner: type | None = None) -> T: ...
-
-    def __get__(self, instance: object | None, owner: type | None = None) -> lazy[T] | T:
-        if instance is None:
-            return self
-        value = self.method(instance)
-        instance.__dict__[self.name] = value
-        return value
+        def __get__(self, instance: object, owner: type | None = None) -> T: ...
 
 
 class Slotted:

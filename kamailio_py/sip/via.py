@@ -43,19 +43,9 @@ def _hostport(text: str) -> tuple[str, str, int] | None:
 
 
 @slotted(
-    "host",
-    "port_text",
-    "port",
-    "branch",
-    "received",
-    "received_span",
-    "rport",
-    "transport",
-    "more",
-    "end",
-    "_match",
+    "host", "port_text", "port", "branch", "received", "received_span", "rport", "transport", "more", "end", "_match",
     "_first",
-)
+)  # fmt: skip
 class Via(Slotted):
     """One Via value of a message.
 
