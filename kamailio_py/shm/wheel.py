@@ -22,6 +22,7 @@ from __future__ import annotations
 import select
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 from kamailio_py import points
@@ -292,7 +293,8 @@ class Wheel:
                 node = words[index]
             lock.release()
         if high - low > SPAN:
-            found.sort()
+            found.reverse()
+            found.sort(key=itemgetter(0))
             return found
         # To sort means to compare tuples, which takes PyPy ten times as long as this.
         by_due: list[list[tuple[int, int, int]]] = [[] for _ in range(low, high + 1)]

@@ -224,12 +224,10 @@ class MessageText(Slotted):
             starts.append(at)
         return starts
 
-    def find(self, name: str, start: int = 0) -> int:
-        """Index of the first header of that name from index `start` on, or -1."""
+    def find(self, name: str) -> int:
+        """Index of the first header of that name, or -1."""
         found = self.indexes(name)
-        if not start:
-            return found[0] if found else -1
-        return next((i for i in found if i >= start), -1)
+        return found[0] if found else -1
 
     def indexes(self, name: str) -> Sequence[int]:
         """Indexes of all headers of that name."""

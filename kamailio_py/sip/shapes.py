@@ -76,14 +76,18 @@ class Shapes:
     def __init__(self) -> None:
         self.of: dict[str, list[Shape]] = {}
         self._seen: dict[tuple[str, ...], int] = {}
+        self._given_up: set[tuple[str, HeaderLayout]] = set()
 
     def learn(self, method: str, layout: HeaderLayout, lines: Sequence[str], text: str, at: int) -> None:
         """A message with nothing wrong went the long way: should the next one of its kind have a shape?"""
+        if (method, layout) in self._given_up:
+            return
         spellings = tuple([line.partition(":")[0] for line in lines])
         key = (method, *spellings)
         seen = self._seen.get(key, 0) + 1
         if seen == 1 and len(self._seen) >= _WATCHED:
             self._seen.clear()
+            self._given_up.clear()
         self._seen[key] = seen
         if seen != SEEN_BEFORE:
             return
@@ -92,6 +96,8 @@ class Shapes:
             known = self.of.setdefault(method, [])
             known.insert(0, shape)
             del known[SHAPES:]
+        else:
+            self._given_up.add((method, layout))
 
 
 KNOWN = Shapes()

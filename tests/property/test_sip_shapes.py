@@ -171,6 +171,18 @@ def test_what_is_nearly_the_usual_reply(usual: str, place: int, cut: int, put: s
     assert long_way == short_way
 
 
+def test_an_order_whose_values_fit_no_shape_is_given_up(fresh: Shapes) -> None:
+    unusual = REPLY.replace(";rport=40000", ";maddr=10.0.0.1")
+    for _ in range(SEEN_BEFORE):
+        msg = received(unusual)
+    assert not fresh.of
+    assert msg.layout is not None
+    fresh.learn(shapes.REPLY, msg.layout, [], unusual, 0)
+    seen = dict(fresh._seen)
+    assert received(unusual).via2 is not None
+    assert fresh._seen == seen  # nobody looks at the lines of another one
+
+
 def test_only_a_few_are_kept(fresh: Shapes) -> None:
     for n in range(SHAPES + 3):
         for _ in range(SEEN_BEFORE):

@@ -89,14 +89,18 @@ def test_stall_is_caught_up_once_each_in_order(memory: SharedMemory, stall: int)
     assert memory.wheel.fired == len(expected)
 
 
-def test_of_those_due_together_the_first_added_is_first(memory: SharedMemory) -> None:
+@pytest.mark.parametrize("overdue", [False, True], ids=["in time", "beside one that is long overdue"])
+def test_of_those_due_together_the_first_added_is_first(memory: SharedMemory, overdue: bool) -> None:
     fired: list[int] = []
     kind = memory.wheel.kind("k", fired.append)
     timers = [node(memory) for _ in range(12)]
     for number, timer in enumerate(timers):
         memory.wheel.add(timer, 1_000_021 + number % 3, kind)
+    if overdue:
+        timers.append(node(memory))
+        memory.wheel.add(timers[-1], 5, kind)
     memory.wheel.run(1_000_030)
-    assert fired == [*timers[0::3], *timers[1::3], *timers[2::3]]
+    assert fired == [*timers[12:], *timers[0:12:3], *timers[1:12:3], *timers[2:12:3]]
 
 
 def test_cancelled_timer_does_not_fire(memory: SharedMemory) -> None:
