@@ -61,8 +61,9 @@ class MessageText(Slotted):
     layout: HeaderLayout | None
     broken: str | None
     is_proven: bool
-    _lines: list[str]
-    """The headers; without their line ends where there is a layout."""
+    _lines: Sequence[str]
+    """The headers, without their line ends where there is a layout; of a message that was recognised none, the text
+    tells."""
 
     def __init__(self, text: str, src_ip: str = "", src_port: int = 0, socket: ListenSocket | None = None) -> None:
         """Find first line and headers; BadMessage if this is no SIP message."""
@@ -238,7 +239,19 @@ class MessageText(Slotted):
 
     def line(self, i: int) -> str:
         """A header, without its line end where there is a layout."""
-        return self._lines[i]
+        lines = self._lines
+        if lines:
+            return lines[i]
+        starts = self._starts
+        return self.text[starts[i] : starts[i + 1] - 2]
+
+    def lines(self, at: Sequence[int]) -> list[str]:
+        """The headers at these indexes, in a layout."""
+        lines = self._lines
+        if lines:
+            return [lines[i] for i in at]
+        text, starts = self.text, self._starts
+        return [text[starts[i] : starts[i + 1] - 2] for i in at]
 
     def value(self, i: int) -> str:
         """Value of a header, folding undone."""
@@ -297,10 +310,9 @@ class MessageText(Slotted):
         at = start - self.span(i)[0]
         line = self.line(i)
         self.text = f"{text[:start]}{value}{text[start + len(value) :]}"
-        self._put_line(i, f"{line[:at]}{value}{line[at + len(value) :]}")
-
-    def _put_line(self, i: int, line: str) -> None:
-        self._lines[i] = line
+        if self._lines:
+            lines = self._lines = list(self._lines)
+            lines[i] = f"{line[:at]}{value}{line[at + len(value) :]}"
 
     @property
     def body(self) -> str:

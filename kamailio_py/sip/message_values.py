@@ -5,8 +5,7 @@ Also what Kamailio checks of a message before its script sees it, and before it 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from kamailio_py.sip.address_lists import ListedAddress, parse_contacts, parse_routes
@@ -14,7 +13,7 @@ from kamailio_py.sip.cseq import parse_cseq
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import lazy, slotted
 from kamailio_py.sip.message_text import METHODS, MessageText
-from kamailio_py.sip.nameaddr import NameAddr, parse_address, usual_address
+from kamailio_py.sip.nameaddr import NameAddr, parse_address
 from kamailio_py.sip.shapes import KNOWN, REPLY
 from kamailio_py.sip.via import Via
 
@@ -26,76 +25,29 @@ _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwa
 """Headers a message may have once; Kamailio stops reading at the second."""
 
 
-@slotted("_lines_in")
+@slotted()
 class MessageValues(MessageText):
     """The parsed values of a message's headers."""
 
-    _lines_in: tuple[int, ...]
-    """Of a message that was recognised, places of the headers among the groups of the match."""
-
-    @lazy
-    def _match(self) -> re.Match[str] | None:
-        """That of a shape; only of a message that was recognised."""
-        return None
-
-    @lazy
-    def _groups(self) -> Sequence[str | Any]:
-        """Its groups."""
-        return ()
-
     def _recognise(self, kind: str, text: str, end: int) -> bool:
         for shape in KNOWN.of.get(kind, ()):
-            match = shape.match(text, end)
-            if match is not None:
-                groups = match.groups()
-                via = Via.__new__(Via)
-                if not via.usual(match, groups, shape.via):
+            starts = shape.starts(text, end)
+            if starts is not None:
+                values = shape.values(text, starts)
+                if values is None:
                     return False
-                self.via = via
-                self._groups = groups
-                self._match = match
-                to, cseq = shape.to, shape.cseq
-                self.to = usual_address(*groups[to : to + 4])
-                self.cseq = groups[cseq], groups[cseq + 1]
-                self.call_id = groups[shape.call_id]
-                self._lines_in = shape.lines
+                self.via, self.to, self.call_id, self.cseq = values
+                self._lines = ()
+                self._starts = starts
                 self.layout = shape.layout
                 self.names = shape.layout.names
                 self.broken = None
                 self._headers_start = end + 2
-                self.body_offset = stop = match.end()
-                self.headers_end = stop - 2
+                self.headers_end = stop = starts[-1]
+                self.body_offset = stop + 2
                 self.is_proven = True
                 return True
         return False
-
-    def line(self, i: int) -> str:
-        groups = self._groups
-        return groups[self._lines_in[i]] if groups else self._lines[i]
-
-    def lines(self, at: Sequence[int]) -> list[str]:
-        """The headers at these indexes, in a layout."""
-        groups = self._groups
-        if not groups:
-            lines = self._lines
-            return [lines[i] for i in at]
-        places = self._lines_in
-        return [groups[places[i]] for i in at]
-
-    def _put_line(self, i: int, line: str) -> None:
-        groups = self._groups
-        if groups:
-            changed = self._groups = list(groups)
-            changed[self._lines_in[i]] = line
-        else:
-            self._lines[i] = line
-
-    def span(self, i: int) -> tuple[int, int]:
-        match = self._match
-        if match is None:
-            return MessageText.span(self, i)
-        start, end = match.span(self._lines_in[i] + 1)
-        return start, end + 2
 
     @lazy
     def method(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.remembered import memo
 from kamailio_py.sip.uri import Uri, param_of, split_params
 
 _SPACE = " \t\r\n"
@@ -12,14 +13,9 @@ _NOT_IN_URI = frozenset(' \t\r\n"<>\\')
 _NOT_IN_NAME = frozenset('";\\')
 _PLAIN = frozenset("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-._+~!%*`'@:/$")
 
-USUAL_ADDRESS = (
-    r"""((?:"[^"\\\r\n<>]*"[ ]?|[A-Za-z0-9 .!%*_+`'~-]*))<([^ \t\r\n"<>\\]+)>"""
-    r"""(?:;tag=([0-9A-Za-z._+~!%*`'@:/$-]+))?"""
-)
-"""From and To as nearly everybody writes them, with display name, URI and tag: where it matches nothing is wrong."""
 _QUOTED = r'"(?:[^"\\]++|\\.)*"'
 _value = re.compile(rf'(?:[^",<]++|{_QUOTED}|<(?:[^">]++|{_QUOTED})*(?:>|\Z|(?=")))*', re.DOTALL).match
-_USUAL = re.compile(USUAL_ADDRESS).fullmatch
+_usual = re.compile(r"""((?:"[^"\\\r\n<>]*"[ ]?|[A-Za-z0-9 .!%*_+`'~-]*))<([^ \t\r\n"<>\\]+)>""").fullmatch
 
 
 class NameAddr:
@@ -102,22 +98,38 @@ class NameAddr:
         return display[1:-1] if len(display) > 1 and display[0] == '"' == display[-1] else display
 
 
-def usual_address(text: str, display: str, uri: str, tag: str | None) -> NameAddr:
-    """The address that matched USUAL_ADDRESS, from its groups."""
+@memo(1024)
+def _usual_parts(text: str) -> tuple[str, str] | None:
+    """Display name and URI of an address without parameters, as nearly everybody writes it."""
+    match = _usual(text)
+    return None if match is None else (match[1].strip(" "), match[2])
+
+
+def usual_address(text: str) -> NameAddr | None:
+    """The address of From or To if it is as nearly everybody writes it: nothing is wrong with it, and it has no
+    parameter or its tag alone."""
+    left, cut, tag = text.partition(">;tag=")
+    if cut:
+        if not tag or ";" in tag or '"' in tag or "=" in tag or " " in tag or "\t" in tag or "\r" in tag:
+            return None
+        found = _usual_parts(f"{left}>")
+    else:
+        found = _usual_parts(text)
+    if found is None:
+        return None
     address = NameAddr.__new__(NameAddr)
     address.text = text
-    address.uri = uri
-    address.display = display.strip(" ")
-    address._tag = tag or ""
-    address.params = f"tag={tag}" if tag else ""
+    address.display, address.uri = found
+    address._tag = tag
+    address.params = text[len(left) + 2 :]
     return address
 
 
 def parse_address(text: str) -> NameAddr:
     """The address of From or To, whose parameters Kamailio checks; BadMessage if it is bad."""
-    match = _USUAL(text)
-    if match is not None:
-        return usual_address(text, *match.groups())
+    usual = usual_address(text)
+    if usual is not None:
+        return usual
     address = NameAddr(text)
     if not address.uri:
         raise BadMessage("empty address")

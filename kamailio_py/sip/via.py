@@ -19,9 +19,7 @@ _HEAD = re.compile(
     re.IGNORECASE,
 )
 _HOSTPORT = re.compile(r"([^ \t\r\n:;,\[\](]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?")
-USUAL_VIA = r" ?SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+);(?:(rport);)?branch=([^ \t\r\n;,(\"]+)(?:;(rport))?"
-"""What nearly every client writes: transport, host and port, branch, rport before or after it."""
-_USUAL = re.compile(f"({USUAL_VIA})").fullmatch
+_USUAL_HEAD = re.compile(r"( ?)SIP/2\.0/([A-Z]+) ([^ \t\r\n;,(\"]+)(;rport)?")
 _UNUSUAL = re.compile(r'["(, \t\r\n]')
 _SPACE = " \t\r\n"
 _BLANK = frozenset(_SPACE)
@@ -42,9 +40,22 @@ def _hostport(text: str) -> tuple[str, str, int] | None:
     return host, port or "", int(port) & 0xFFFF if port else 0
 
 
+@memo(4096)
+def _usual_head(text: str) -> tuple[int, str, str, str, int, int, bool] | None:
+    """What stands before the branch, as nearly every client writes it: transport, host and port, perhaps rport.
+
+    Where the Via begins, transport, host, port as text, port, where host and port end, whether rport follows.
+    """
+    match = _USUAL_HEAD.fullmatch(text)
+    found = _hostport(match[3]) if match is not None else None
+    if match is None or found is None:
+        return None
+    return match.end(1), match[2], *found, match.end(3), match[4] is not None
+
+
 @slotted(
-    "host", "port_text", "port", "branch", "received", "received_span", "rport", "transport", "more", "end", "_match",
-    "_first",
+    "host", "port_text", "port", "branch", "received", "received_span", "rport", "transport", "more", "start",
+    "host_end", "end", "_text",
 )  # fmt: skip
 class Via(Slotted):
     """One Via value of a message.
@@ -66,32 +77,25 @@ class Via(Slotted):
     rport: str | None
     transport: str
     more: bool
+    start: int
+    host_end: int
     end: int
-    _match: re.Match[str]
-    """Of a usual Via; `_first` is its first group there."""
-    _first: int
+    _text: str
 
-    # what is not set when the Via is a usual one, see __init__
-
-    @lazy
-    def start(self) -> int:
-        return self._match.start(self._first + 1) - 8
-
-    @lazy
-    def host_end(self) -> int:
-        return self._match.end(self._first + 2)
+    # what is not set when the Via is a usual one, see usual_via
 
     @lazy
     def params_start(self) -> int:
-        return self._match.end(self._first + 2) + 1
+        return self.host_end + 1
 
     @lazy
     def params(self) -> str:
-        return self._match.string[self.params_start : self.end]
+        return self._text[self.host_end + 1 : self.end]
 
     @lazy
     def rport_span(self) -> tuple[int, int]:
-        return self._match.span(self._first + (3 if self._match[self._first + 5] is None else 5))
+        start = self.host_end + 1 if self._text.startswith(";rport;", self.host_end) else self.end - 5
+        return start, start + 5
 
     @lazy
     def i(self) -> str | None:
@@ -103,9 +107,6 @@ class Via(Slotted):
 
     def __init__(self, text: str, start: int, end: int) -> None:
         """Parse the Via at text[start:end], or the first of several there; BadMessage if it is none."""
-        match = _USUAL(text, start, end)
-        if match is not None and self.usual(match, match.groups(), 0):
-            return
         self.branch = self.received = self.rport = None
         if text[start : start + 1] == " ":
             start += 1
@@ -129,26 +130,6 @@ class Via(Slotted):
                         self._plain_params(params, semicolon + 1)
                         return
         self._parse(text, start, end)
-
-    def usual(self, match: re.Match[str], groups: tuple[str | Any, ...], at: int) -> bool:
-        """Become the Via of a match that has USUAL_VIA in it; False if its host is none.
-
-        `at` is the place in groups() of what it stands in, before those of its parts.
-        """
-        found = _hostport(groups[at + 2])
-        if found is None:
-            return False
-        self.host, self.port_text, self.port = found
-        self.transport = groups[at + 1]
-        self.branch = groups[at + 4]
-        self.received = None
-        after = groups[at + 5]
-        self.rport = None if groups[at + 3] is after else ""
-        self.more = False
-        self._match = match
-        self._first = at + 1
-        self.end = match.end(at + (5 if after is None else 6))
-        return True
 
     def _plain_params(self, params: str, at: int) -> None:
         """Parameters without quotes, blanks and commas; `at` is where they stand in the message."""
@@ -283,3 +264,35 @@ def _after_comment(text: str, at: int, end: int) -> int:
                 return at
         at += 1
     raise BadMessage("comment in Via does not end")
+
+
+def usual_via(text: str, start: int, end: int) -> Via | None:
+    """The Via at text[start:end] if nearly every client writes it like this: before the branch what `_usual_head` knows,
+    behind it nothing or rport."""
+    cut = text.find(";branch=", start, end)
+    known = _usual_head(text[start:cut]) if cut > 0 else None
+    if known is None:
+        return None
+    blank, transport, host, port_text, port, host_end, rport = known
+    branch = text[cut + 8 : end]
+    if ";" in branch:
+        branch, _, rest = branch.partition(";")
+        if rest != "rport" or rport:
+            return None
+        rport = True
+    if not branch or "=" in branch or '"' in branch or "," in branch or "(" in branch or " " in branch or "\t" in branch or "\r" in branch:
+        return None
+    via = Via.__new__(Via)
+    via._text = text
+    via.start = start + blank
+    via.host_end = start + host_end
+    via.end = end
+    via.transport = transport
+    via.host = host
+    via.port_text = port_text
+    via.port = port
+    via.branch = branch
+    via.received = None
+    via.rport = "" if rport else None
+    via.more = False
+    return via

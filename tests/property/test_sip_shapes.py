@@ -111,7 +111,7 @@ def test_the_usual_request_gets_a_shape(fresh: Shapes) -> None:
         assert not fresh.of
         received(USUAL)
     [shape] = fresh.of["OPTIONS"]
-    assert shape.match(USUAL, USUAL.index("\r\n")) is not None
+    assert shape.starts(USUAL, USUAL.index("\r\n")) is not None
     long_way, short_way = both_ways(USUAL, USUAL)
     assert long_way == short_way != "bad"
 
@@ -122,7 +122,7 @@ def test_the_usual_reply_gets_a_shape(usual: str, fresh: Shapes) -> None:
         assert not fresh.of
         received(usual)
     [shape] = fresh.of[shapes.REPLY]
-    assert shape.match(usual, usual.index("\r\n")) is not None
+    assert shape.starts(usual, usual.index("\r\n")) is not None
     assert received(usual).is_proven
     long_way, short_way = both_ways(usual, usual)
     assert long_way == short_way != "bad"
@@ -189,5 +189,5 @@ def test_only_a_few_are_kept(fresh: Shapes) -> None:
             received(USUAL.replace("X-Any", f"X-{n}"))
     assert len(fresh.of["OPTIONS"]) == SHAPES
     last = USUAL.replace("X-Any", f"X-{SHAPES + 2}")
-    assert fresh.of["OPTIONS"][0].match(last, last.index("\r\n")) is not None
+    assert fresh.of["OPTIONS"][0].starts(last, last.index("\r\n")) is not None
     assert shapes.KNOWN is not fresh
