@@ -22,16 +22,14 @@ class HeaderLayout:
     via, from_, to, call_id, cseq, content_length   their places, -1 where one is missing
     places      all places of each name
     routed      there is a Record-Route
-    copied      of a plain one: the places of what a reply copies from the request, in their order
-    copied_via, copied_to   places of two of them in that
+    block       of a plain one: the place of the first of From, To, Call-ID and CSeq where these follow each other
+                behind Via, in any order, else -1; a reply copies them
     """
 
     __slots__ = (
-        "call_id", "content_length", "copied", "copied_to", "copied_via", "cseq", "from_", "lines", "names", "places",
-        "plain", "relayed", "routed", "to", "via", "whole",
+        "block", "call_id", "content_length", "cseq", "from_", "lines", "names", "places", "plain", "relayed", "routed",
+        "to", "via", "whole",
     )  # fmt: skip
-
-    copied: tuple[int, ...]
 
     def __init__(self, names: tuple[str, ...]) -> None:
         different = set(names)
@@ -48,9 +46,9 @@ class HeaderLayout:
             self.places.get(name, (-1,))[0] for name in ("via", "from", "to", "call-id", "cseq", "content-length")
         )
         self.routed = "record-route" in different
-        if self.plain:
-            self.copied = copied = tuple([i for i, name in enumerate(names) if name in MANDATORY])
-            self.copied_via, self.copied_to = copied.index(self.via), copied.index(self.to)
+        copied = [i for i, name in enumerate(names) if name in MANDATORY and name != "via"]
+        together = self.plain and copied[3] - copied[0] == 3 and self.via < copied[0]
+        self.block = copied[0] if together else -1
 
 
 class _Layouts(dict[tuple[str, ...], HeaderLayout]):

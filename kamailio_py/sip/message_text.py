@@ -206,7 +206,7 @@ class MessageText(Slotted):
         self.layout = None
         self.names = names
         self._lines = lines
-        self._starts = starts
+        self.starts = starts
 
     def _recognise(self, kind: str, text: str, end: int) -> bool:
         """Whether the headers, which begin behind the CRLF at `end`, are those of a known shape, and all is set.
@@ -216,7 +216,7 @@ class MessageText(Slotted):
         return False
 
     @lazy
-    def _starts(self) -> list[int]:
+    def starts(self) -> list[int]:
         """Offset of each header, and at the end that of the empty line; for headers that are one CRLF line each."""
         at = self._headers_start
         starts = [at]
@@ -242,16 +242,8 @@ class MessageText(Slotted):
         lines = self._lines
         if lines:
             return lines[i]
-        starts = self._starts
+        starts = self.starts
         return self.text[starts[i] : starts[i + 1] - 2]
-
-    def lines(self, at: Sequence[int]) -> list[str]:
-        """The headers at these indexes, in a layout."""
-        lines = self._lines
-        if lines:
-            return [lines[i] for i in at]
-        text, starts = self.text, self._starts
-        return [text[starts[i] : starts[i + 1] - 2] for i in at]
 
     def value(self, i: int) -> str:
         """Value of a header, folding undone."""
@@ -277,7 +269,7 @@ class MessageText(Slotted):
 
     def span(self, i: int) -> tuple[int, int]:
         """Where the whole header stands, its line end included."""
-        starts = self._starts
+        starts = self.starts
         return starts[i], starts[i + 1]
 
     def value_span(self, i: int) -> tuple[int, int]:

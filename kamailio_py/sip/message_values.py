@@ -38,7 +38,7 @@ class MessageValues(MessageText):
                     return False
                 self.via, self.to, self.call_id, self.cseq = values
                 self._lines = ()
-                self._starts = starts
+                self.starts = starts
                 self.layout = shape.layout
                 self.names = shape.layout.names
                 self.broken = None

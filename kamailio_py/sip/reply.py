@@ -87,12 +87,13 @@ def _warning(msg: Message) -> str:
 def _head(msg: Message, with_routes: bool, to_tag: str) -> str:
     """The headers that a reply has from its request."""
     layout = msg.layout
-    if layout is not None and layout.plain and not (with_routes and layout.routed) and not (to_tag and msg.to.tag):
-        lines = msg.lines(layout.copied)
-        lines[layout.copied_via] = _first_via(msg, lines[layout.copied_via])
-        if to_tag:
-            lines[layout.copied_to] = f"{lines[layout.copied_to]};tag={to_tag}"
-        return "\r\n".join(lines) + "\r\n"
+    if layout is not None and layout.block >= 0 and not (with_routes and layout.routed) and not (to_tag and msg.to.tag):
+        text, starts, first = msg.text, msg.starts, layout.block
+        via = _first_via(msg, msg.line(layout.via))
+        if not to_tag:
+            return f"{via}\r\n{text[starts[first] : starts[first + 4]]}"
+        tag = starts[layout.to + 1] - 2
+        return f"{via}\r\n{text[starts[first] : tag]};tag={to_tag}{text[tag : starts[first + 4]]}"
     out = []
     copied = _COPIED_WITH_ROUTES if with_routes else MANDATORY
     first = True

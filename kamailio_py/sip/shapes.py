@@ -80,7 +80,7 @@ class Shape:
         return starts
 
     def values(self, text: str, starts: Sequence[int]) -> tuple[Via, NameAddr, str, tuple[str, str]] | None:
-        """Top Via, To, Call-ID and CSeq; None unless they and Content-Length are as usual, which nothing is wrong with."""
+        """Top Via, To, Call-ID and CSeq; None unless they and Content-Length are written as usual: nothing is wrong."""
         layout = self.layout
         i = layout.content_length
         if i >= 0 and not _is_usual_length(text[starts[i] + self.content_length : starts[i + 1] - 2]):

@@ -7,7 +7,6 @@ a reply can be made without touching the other bytes. One header may hold severa
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from kamailio_py.sip.errors import BadMessage
 from kamailio_py.sip.lazy import Slotted, lazy, slotted
@@ -267,8 +266,10 @@ def _after_comment(text: str, at: int, end: int) -> int:
 
 
 def usual_via(text: str, start: int, end: int) -> Via | None:
-    """The Via at text[start:end] if nearly every client writes it like this: before the branch what `_usual_head` knows,
-    behind it nothing or rport."""
+    """The Via at text[start:end] if nearly every client writes it like this.
+
+    Before the branch stands what `_usual_head` knows, behind it nothing or rport.
+    """
     cut = text.find(";branch=", start, end)
     known = _usual_head(text[start:cut]) if cut > 0 else None
     if known is None:
@@ -280,7 +281,9 @@ def usual_via(text: str, start: int, end: int) -> Via | None:
         if rest != "rport" or rport:
             return None
         rport = True
-    if not branch or "=" in branch or '"' in branch or "," in branch or "(" in branch or " " in branch or "\t" in branch or "\r" in branch:
+    if "=" in branch or '"' in branch or "," in branch or "(" in branch:
+        return None
+    if not branch or " " in branch or "\t" in branch or "\r" in branch:
         return None
     via = Via.__new__(Via)
     via._text = text

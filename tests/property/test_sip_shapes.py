@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kamailio_py.sip import message_values, shapes
 from kamailio_py.sip.errors import BadMessage
+from kamailio_py.sip.header_layout import MANDATORY
 from kamailio_py.sip.message import Message
 from kamailio_py.sip.reply import build_reply, build_reply_forward, forward_destination, reply_destination
 from kamailio_py.sip.request import build_forward
@@ -191,3 +192,23 @@ def test_only_a_few_are_kept(fresh: Shapes) -> None:
     last = USUAL.replace("X-Any", f"X-{SHAPES + 2}")
     assert fresh.of["OPTIONS"][0].starts(last, last.index("\r\n")) is not None
     assert shapes.KNOWN is not fresh
+
+
+HEADERS = {
+    "via": "Via: SIP/2.0/UDP 10.1.1.1:40000;branch=z9hG4bK1", "from": "From: <sip:a@b>;tag=1", "to": "To: <sip:b@c>",
+    "call-id": "Call-ID: c-1@h", "cseq": "CSeq: 1 OPTIONS", "max-forwards": "Max-Forwards: 70", "x-any": "X-Any: a, b",
+}  # fmt: skip
+
+
+@given(st.permutations(list(HEADERS)), st.sampled_from(["", "t"]))
+@example(list(HEADERS), "t")
+@example([*HEADERS][1:5] + [*HEADERS][:1] + [*HEADERS][5:], "t")
+def test_a_reply_has_the_headers_of_its_request_in_their_order(order: list[str], tag: str) -> None:
+    text = "OPTIONS sip:bob@127.0.0.1 SIP/2.0\r\n" + "".join(f"{HEADERS[name]}\r\n" for name in order) + "\r\n"
+    lines = [HEADERS[name] + (f";tag={tag}" if tag and name == "to" else "") for name in order if name in MANDATORY]
+    expected = "\r\n".join(["SIP/2.0 200 OK", *lines, "Content-Length: 0", "", ""])
+    message_values.KNOWN = Shapes()
+    for _ in range(SEEN_BEFORE + 1):
+        msg = received(text)
+        assert build_reply(msg, 200, "OK", to_tag=tag) == expected
+    assert not msg._lines
