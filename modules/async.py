@@ -270,7 +270,7 @@ class Async(Module):
     def _due_ms(self, sleeper: int) -> None:
         group = self.core.tasks.group()
         if group is not None:
-            self._hand_over(sleeper, group.put, self._task, self._groups.index(group), self._ms_kind)
+            self._hand_over(sleeper, group.put, self._task, group.number, self._ms_kind)
         else:
             self._hand_over(sleeper, self._ms_queue.put, 0, 0, self._ms_kind)
 
@@ -324,7 +324,7 @@ class Async(Module):
         point("async.task.suspended")
         index, label = ident
         self._trace(What.QUEUED, index, label)
-        if group.put(self._task, index, label, entry.number | self._groups.index(group) << GROUP_SHIFT):
+        if group.put(self._task, index, label, entry.number | group.number << GROUP_SHIFT):
             return self.result
         log.err(f"too many tasks wait in group [{group.name}]")
         self._tm.cancel_suspend(ctx, index, label)
@@ -350,7 +350,7 @@ class Async(Module):
         if not block:
             log.err("no more shm memory")
             return -1
-        if group.put(self._data_task, block, 0, entry.number | self._groups.index(group) << GROUP_SHIFT):
+        if group.put(self._data_task, block, 0, entry.number | group.number << GROUP_SHIFT):
             return 1
         log.err(f"too many tasks wait in group [{group.name}]")
         arena.free(block)

@@ -34,8 +34,10 @@ class TaskGroup:
     workers: int
     nonblock: int = 0
     usleep: int = 0
+    number: int = field(init=False)
+    """Its place in the order of the config."""
     queue: Queue = field(init=False)
-    """Made by TaskQueues.create."""
+    """Both set by TaskQueues.create."""
 
     def put(self, kind: int, a: int = 0, b: int = 0, c: int = 0) -> bool:
         """Queue a task for one of the group's workers; False when the queue is full."""
@@ -72,6 +74,7 @@ class TaskQueues:
         if group.name in self.groups:
             logger.err(f"group name already exists: {group.name}")
             return
+        group.number = len(self.groups)
         group.queue = self.core.shm.queue(f"async:{group.name}", CAPACITY)
         self.groups[group.name] = group
 
