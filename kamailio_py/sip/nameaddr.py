@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from kamailio_py.sip.errors import BadMessage
-from kamailio_py.sip.remembered import memo
+from kamailio_py.sip.remembered import LONGEST, memo
 from kamailio_py.sip.uri import Uri, param_of, split_params
 
 _SPACE = " \t\r\n"
@@ -108,6 +108,8 @@ def _usual_parts(text: str) -> tuple[str, str] | None:
 def usual_address(text: str) -> NameAddr | None:
     """The address of From or To if it is as nearly everybody writes it: nothing is wrong with it, and it has no
     parameter or its tag alone."""
+    if len(text) > LONGEST:
+        return None
     left, cut, tag = text.partition(">;tag=")
     if cut:
         if not tag or ";" in tag or '"' in tag or "=" in tag or " " in tag or "\t" in tag or "\r" in tag:

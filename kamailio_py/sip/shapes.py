@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from kamailio_py.sip.header_layout import HeaderLayout
 from kamailio_py.sip.nameaddr import NameAddr, usual_address
-from kamailio_py.sip.remembered import memo
+from kamailio_py.sip.remembered import LONGEST, memo
 from kamailio_py.sip.via import Via, usual_via
 
 SEEN_BEFORE = 3
@@ -24,6 +24,8 @@ SHAPES = 4
 REPLY = ""
 """What stands for a method with replies."""
 _WATCHED = 512
+_LONGEST = 8 * LONGEST
+"""Characters of all headers; what is remembered of longer ones would take room."""
 
 _second_via = re.compile(
     r" ?SIP/2\.0/[A-Z]+ [0-9A-Za-z.-]+(?::[0-9]{1,5})?(?:;(?:branch|received|rport)=[^ \t\r\n;,(\"=]+|;rport)*"
@@ -81,6 +83,8 @@ class Shape:
 
     def values(self, text: str, starts: Sequence[int]) -> tuple[Via, NameAddr, str, tuple[str, str]] | None:
         """Top Via, To, Call-ID and CSeq; None unless they and Content-Length are written as usual: nothing is wrong."""
+        if starts[-1] - starts[0] > _LONGEST:
+            return None
         layout = self.layout
         i = layout.content_length
         if i >= 0 and not _is_usual_length(text[starts[i] + self.content_length : starts[i + 1] - 2]):

@@ -184,6 +184,17 @@ def test_an_order_whose_values_fit_no_shape_is_given_up(fresh: Shapes) -> None:
     assert fresh._seen == seen  # nobody looks at the lines of another one
 
 
+@pytest.mark.parametrize("put", ["X-Long: ", "CSeq: ", 'To: "Bob" <sip:'])
+def test_long_headers_go_the_long_way(put: str, fresh: Shapes) -> None:
+    """So that what is remembered of them takes no room."""
+    for _ in range(SEEN_BEFORE):
+        received(USUAL.replace("X-Any", "X-Long"))
+    long = USUAL.replace("X-Any", "X-Long").replace(put, f"{put}{'1' * 5000}")
+    assert received(long)._lines
+    long_way, short_way = both_ways(long, USUAL.replace("X-Any", "X-Long"))
+    assert long_way == short_way != "bad"
+
+
 def test_only_a_few_are_kept(fresh: Shapes) -> None:
     for n in range(SHAPES + 3):
         for _ in range(SEEN_BEFORE):
