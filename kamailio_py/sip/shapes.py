@@ -91,7 +91,7 @@ class Shape:
             return None
         if layout.relayed:
             i = layout.places["via"][1]
-            if _second_via(text, starts[i] + self.via, starts[i + 1] - 2) is None:
+            if _second_via(text, starts[i] + len(self.heads[i]) - 2, starts[i + 1] - 2) is None:
                 return None
         i = layout.cseq
         cseq = _usual_cseq(text[starts[i] + self.cseq : starts[i + 1] - 2])

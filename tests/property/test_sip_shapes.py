@@ -117,7 +117,11 @@ def test_the_usual_request_gets_a_shape(fresh: Shapes) -> None:
     assert long_way == short_way != "bad"
 
 
-@pytest.mark.parametrize("usual", [REPLY, AFTER_ROUTE], ids=["via first", "route first"])
+@pytest.mark.parametrize(
+    "usual",
+    [REPLY, AFTER_ROUTE, REPLY.replace("Via", "v", 1)],
+    ids=["via first", "route first", "vias spelt differently"],
+)
 def test_the_usual_reply_gets_a_shape(usual: str, fresh: Shapes) -> None:
     for _ in range(SEEN_BEFORE):
         assert not fresh.of
