@@ -61,7 +61,7 @@ class MessageText(Slotted):
     layout: HeaderLayout | None
     broken: str | None
     is_proven: bool
-    _lines: Sequence[str]
+    _lines: list[str]
     """The headers, without their line ends where there is a layout; of a message that was recognised none, the text
     tells."""
 
@@ -303,8 +303,7 @@ class MessageText(Slotted):
         line = self.line(i)
         self.text = f"{text[:start]}{value}{text[start + len(value) :]}"
         if self._lines:
-            lines = self._lines = list(self._lines)
-            lines[i] = f"{line[:at]}{value}{line[at + len(value) :]}"
+            self._lines[i] = f"{line[:at]}{value}{line[at + len(value) :]}"
 
     @property
     def body(self) -> str:

@@ -21,6 +21,7 @@ _SPACE = " \t\r\n"
 _BLANK = " \t"
 _DIGITS = frozenset("0123456789")
 _LONGEST = 2147483639
+_NONE: list[str] = []
 _ONCE = frozenset(("from", "to", "call-id", "cseq", "content-length", "max-forwards"))
 """Headers a message may have once; Kamailio stops reading at the second."""
 
@@ -37,7 +38,7 @@ class MessageValues(MessageText):
                 if values is None:
                     return False
                 self.via, self.to, self.call_id, self.cseq = values
-                self._lines = ()
+                self._lines = _NONE
                 self.starts = starts
                 self.layout = shape.layout
                 self.names = shape.layout.names

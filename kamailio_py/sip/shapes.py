@@ -50,19 +50,14 @@ class Shape:
     """One order, that of a plain or a relayed layout; see HeaderLayout.
 
     heads       each header's name as written, with the line end before it and the colon behind
-    via, to, call_id, cseq, content_length   how far the value of that header is from its beginning
     """
 
-    __slots__ = ("call_id", "content_length", "cseq", "heads", "layout", "to", "via")
+    __slots__ = ("heads", "layout")
 
     def __init__(self, layout: HeaderLayout, spellings: Sequence[str]) -> None:
         """`spellings` are the names as written."""
         self.layout = layout
         self.heads = tuple([f"\r\n{spelling}:" for spelling in spellings])
-        self.via, self.to, self.call_id, self.cseq, self.content_length = (
-            len(spellings[at]) + 1 if at >= 0 else 0
-            for at in (layout.via, layout.to, layout.call_id, layout.cseq, layout.content_length)
-        )
 
     def starts(self, text: str, at: int) -> list[int] | None:
         """Where each header begins and, at the end, the empty line; None if these are others. `at` is the CRLF before.
@@ -85,27 +80,25 @@ class Shape:
         """Top Via, To, Call-ID and CSeq; None unless they and Content-Length are written as usual: nothing is wrong."""
         if starts[-1] - starts[0] > _LONGEST:
             return None
-        layout = self.layout
-        i = layout.content_length
-        if i >= 0 and not _is_usual_length(text[starts[i] + self.content_length : starts[i + 1] - 2]):
+        layout, value = self.layout, self._value
+        if layout.content_length >= 0 and not _is_usual_length(value(text, starts, layout.content_length)):
             return None
-        if layout.relayed:
-            i = layout.places["via"][1]
-            if _second_via(text, starts[i] + len(self.heads[i]) - 2, starts[i + 1] - 2) is None:
-                return None
-        i = layout.cseq
-        cseq = _usual_cseq(text[starts[i] + self.cseq : starts[i + 1] - 2])
-        i = layout.call_id
-        call_id = text[starts[i] + self.call_id : starts[i + 1] - 2].lstrip(" \t")
+        if layout.relayed and _second_via(value(text, starts, layout.places["via"][1])) is None:
+            return None
+        cseq = _usual_cseq(value(text, starts, layout.cseq))
+        call_id = value(text, starts, layout.call_id).lstrip(" \t")
         if cseq is None or not call_id or call_id[0] == "\r":
             return None
         i = layout.via
-        via = usual_via(text, starts[i] + self.via, starts[i + 1] - 2)
+        via = usual_via(text, starts[i] + len(self.heads[i]) - 2, starts[i + 1] - 2)
         if via is None:
             return None
-        i = layout.to
-        to = usual_address(text[starts[i] + self.to : starts[i + 1] - 2].lstrip(" \t"))
+        to = usual_address(value(text, starts, layout.to).lstrip(" \t"))
         return None if to is None else (via, to, call_id, cseq)
+
+    def _value(self, text: str, starts: Sequence[int], i: int) -> str:
+        """What follows the colon of header i."""
+        return text[starts[i] + len(self.heads[i]) - 2 : starts[i + 1] - 2]
 
 
 class Shapes:

@@ -216,10 +216,7 @@ class CellTable:
         u64 = t.u64
         free = self._free
         blind = t.offset + Cell.blind
-        branches = t.u32[t.word + _BRANCHES]
-        if branches == 1 and t.branch(0) == blind:
-            branches = 0  # as of most that are suspended once; a loop is a way of its own in what PyPy compiles
-        for number in range(branches):
+        for number in range(t.u32[t.word + _BRANCHES]):
             branch = t.branch(number)
             if branch == blind:
                 continue  # nothing is ever stored for it
