@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,7 +108,7 @@ def test_killed_at_any_step_of_taking_and_giving() -> None:
             assert memory.processes.intent(1) == 0
             all_of(memory, [act])
             step += 1
-        assert step > 50  # each instruction of both
+        assert step > (90 if sys.implementation.name == "pypy" else 100)  # each instruction of both
 
 
 def test_waiter_that_is_killed_leaves_the_lock_to_its_holder() -> None:
